@@ -95,6 +95,7 @@ struct shm_kernel_create {
 	__u32 pad;
 	__u8 tag[SHM_KERNEL_TAG_SIZE];
 };
+
 #define SHM_KERNEL_CREATE_SIZE_VER0	72
 #define SHM_KERNEL_IOC_CREATE _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_CREATE)
 
@@ -117,6 +118,7 @@ struct shm_kernel_open {
 	__u32 name_len;
 	__u32 pad;
 };
+
 #define SHM_KERNEL_OPEN_SIZE_VER0	24
 #define SHM_KERNEL_IOC_OPEN _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_OPEN)
 
@@ -142,6 +144,7 @@ struct shm_kernel_name {
 	__u32 name_len;
 	__u32 pad;
 };
+
 #define SHM_KERNEL_NAME_SIZE_VER0	24
 #define SHM_KERNEL_IOC_REMOVE _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_REMOVE)
 #define SHM_KERNEL_IOC_BIND _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_BIND)
@@ -203,6 +206,7 @@ struct shm_kernel_info {
 	__u8 tag[SHM_KERNEL_TAG_SIZE];
 	char name[SHM_KERNEL_NAME_MAX + 1];
 };
+
 #define SHM_KERNEL_INFO_SIZE_VER0	360
 #define SHM_KERNEL_IOC_GET_INFO _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_GET_INFO)
 
@@ -229,6 +233,7 @@ struct shm_kernel_list {
 	__u32 entry_size;
 	__u32 count;
 };
+
 #define SHM_KERNEL_LIST_SIZE_VER0	32
 #define SHM_KERNEL_IOC_LIST _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_LIST)
 
@@ -249,6 +254,7 @@ struct shm_kernel_simple {
 	__u32 size;
 	__u32 flags;
 };
+
 #define SHM_KERNEL_SIMPLE_SIZE_VER0	8
 #define SHM_KERNEL_IOC_CLEAR _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_CLEAR)
 #define SHM_KERNEL_IOC_RESET _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_RESET)

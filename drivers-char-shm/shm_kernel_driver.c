@@ -1,0 +1,1953 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that the kernel and user space share, and in which locks work
+ *
+ * Copyright (C) 2026 shm_kernel developers <shm-kernel@example.org>
+ *
+ * A region is memory with a byte-exact size, an owner, a mode and maybe a name.
+ * Its pages are page-cache folios of an inode of its own, which is why futexes,
+ * page pins and huge mappings work on it. User space holds a region through
+ * file descriptors only:
+ *
+ *	int ctl = open("/dev/shm_kernel_driver", O_RDWR);
+ *	struct shm_kernel_create args = { .size = sizeof(args), .mode = 0600,
+ *					  .length = 1 << 20, };
+ *	int fd = ioctl(ctl, SHM_KERNEL_IOC_CREATE, &args);
+ *	void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+ *
+ * See Documentation/userspace-api/shm_kernel.rst.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/compat.h>
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/nospec.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+#include <linux/rbtree.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/splice.h>
+#include <linux/string.h>
+#include <linux/string_helpers.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/xarray.h>
+#include <kunit/visibility.h>
+#include <uapi/linux/shm_kernel.h>
+
+#include "shm_kernel_driver.h"
+
+#define SHM_NAME	"shm_kernel"
+#define SHM_MAGIC	0x73686d6b	/* "shmk" */
+
+#define SHM_CREATE_FLAGS						\
+	(SHM_KERNEL_CREATE_PERSIST | SHM_KERNEL_CREATE_CONTIG |		\
+	 SHM_KERNEL_CREATE_SMALL | SHM_KERNEL_CREATE_NODE)
+
+/* What region 0 holds after load and after RESET, as 32-bit words. */
+#define SHM_WORD_0		0x1111
+#define SHM_WORD_0X100		0x2222
+
+/**
+ * struct shm_user - what the regions that one user created amount to
+ * @uid: the user
+ * @regions: regions that refer to this structure
+ * @pages: pages they hold
+ *
+ * Protected by shm_account_lock.
+ */
+struct shm_user {
+	kuid_t uid;
+	unsigned long regions;
+	unsigned long pages;
+};
+
+/**
+ * struct shm_region - memory that the kernel and user space share
+ * @inode: the inode whose page cache is the memory. Its i_rwsem serialises
+ *	everything that changes the size or rewrites the content as a whole.
+ * @dentry: the only dentry of @inode. A reference to it is a reference to the
+ *	region: region files, mappings (through their file) and shm_hold() have
+ *	one. The memory is freed when the last is gone.
+ * @id: identifies the region, never used again
+ * @id_link: entry of shm_regions; protected by shm_regions_lock
+ * @flags: SHM_KERNEL_INFO_*; those that change do so under shm_names_lock
+ * @users: open files, whether in a process, in a socket or under a mapping, and
+ *	shm_hold(). The name goes when this drops to 0.
+ * @name: NULL while the region has no name; protected by shm_names_lock
+ * @name_len: length of @name; likewise
+ * @name_link: entry of shm_names while @name is set; likewise
+ * @nr_pages: the page cache is filled from index 0 to here, which may be past
+ *	the size after a shrink; changes under i_rwsem
+ * @first_pmd: index of the first folio that can be mapped by a PMD, ULONG_MAX
+ *	if there is none; changes under i_rwsem
+ * @numa_node: node to allocate from, or NUMA_NO_NODE
+ * @user: who is charged for the memory
+ * @tag: the creator's 32 bytes
+ */
+struct shm_region {
+	struct inode inode;
+	struct dentry *dentry;
+	u64 id;
+	struct rb_node id_link;
+	u32 flags;
+	atomic_t users;
+	const char *name;
+	unsigned int name_len;
+	struct rb_node name_link;
+	pgoff_t nr_pages;
+	pgoff_t first_pmd;
+	int numa_node;
+	struct shm_user *user;
+	u8 tag[SHM_KERNEL_TAG_SIZE];
+};
+
+/**
+ * struct shm_node - the device node of a boot region
+ * @link: entry of shm_nodes, which only module init and exit touch
+ * @misc: the node
+ * @region: the region, held until the module goes
+ */
+struct shm_node {
+	struct list_head link;
+	struct miscdevice misc;
+	struct shm_region *region;
+};
+
+static struct vfsmount *shm_mnt;
+static struct kmem_cache *shm_region_cache;
+static struct dentry *shm_debugfs;
+static LIST_HEAD(shm_nodes);
+static atomic_long_t shm_nr_files = ATOMIC_LONG_INIT(0);
+
+/* Protects shm_regions, shm_nr_regions and shm_last_id. Outermost of the three. */
+static DEFINE_MUTEX(shm_regions_lock);
+static struct rb_root shm_regions = RB_ROOT;
+static unsigned long shm_nr_regions;
+static u64 shm_last_id;
+
+/* Protects shm_names and the name of every region; d_path() takes it, so it spins. */
+static DEFINE_SPINLOCK(shm_names_lock);
+static struct rb_root shm_names = RB_ROOT;
+
+/* Protects shm_users with what it holds, shm_nr_users and shm_nr_pages. */
+static DEFINE_MUTEX(shm_account_lock);
+static DEFINE_XARRAY(shm_users);
+static unsigned long shm_nr_users;
+static unsigned long shm_nr_pages;
+
+static u64 shm_size = PAGE_SIZE;
+static u64 shm_max_total;
+static u64 shm_max_user;
+static char *shm_boot_regions;
+
+VISIBLE_IF_KUNIT int shm_parse_size(const char *text, u64 *size)
+{
+	char *end;
+
+	if (!isdigit(*text))
+		return -EINVAL;
+	*size = memparse(text, &end);
+	if (*end == '\n')
+		end++;
+	return *end ? -EINVAL : 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_parse_size);
+
+static int shm_set_size_param(const char *text, const struct kernel_param *kp)
+{
+	u64 size;
+	int ret;
+
+	ret = shm_parse_size(text, &size);
+	if (!ret)
+		WRITE_ONCE(*(u64 *)kp->arg, size);
+	return ret;
+}
+
+static int shm_get_size_param(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%llu\n", READ_ONCE(*(u64 *)kp->arg));
+}
+
+static const struct kernel_param_ops shm_size_param_ops = {
+	.set	= shm_set_size_param,
+	.get	= shm_get_size_param,
+};
+
+module_param_cb(size, &shm_size_param_ops, &shm_size, 0444);
+MODULE_PARM_DESC(size, "Size of region 0 in bytes, K, M and G are understood (default: one page)");
+module_param_named(regions, shm_boot_regions, charp, 0444);
+MODULE_PARM_DESC(regions, "Regions to make at load: name:size[:contig][:small][:mode=0600],... (default: none)");
+module_param_cb(max_total, &shm_size_param_ops, &shm_max_total, 0644);
+MODULE_PARM_DESC(max_total, "Most bytes of all regions together (default: 0, half of the memory)");
+module_param_cb(max_user, &shm_size_param_ops, &shm_max_user, 0644);
+MODULE_PARM_DESC(max_user, "Most bytes of the regions one user created (default: 0, a quarter of the memory)");
+
+static struct shm_region *shm_inode_region(const struct inode *inode)
+{
+	return container_of(inode, struct shm_region, inode);
+}
+
+/* For nodes too: f_mapping is the region's, whichever inode was opened. */
+static struct shm_region *shm_file_region(const struct file *file)
+{
+	return shm_inode_region(file->f_mapping->host);
+}
+
+static bool shm_revoked(const struct shm_region *region)
+{
+	return READ_ONCE(region->flags) & SHM_KERNEL_INFO_REVOKED;
+}
+
+static pgoff_t shm_size_to_pages(loff_t size)
+{
+	return DIV_ROUND_UP_ULL(size, PAGE_SIZE);
+}
+
+/*
+ * Accounting: every page in a page cache of ours is charged to the module's
+ * total and to the user who created the region.
+ */
+
+static struct shm_user *shm_user_get(kuid_t uid)
+{
+	unsigned long key = __kuid_val(uid);
+	struct shm_user *user;
+	int err;
+
+	guard(mutex)(&shm_account_lock);
+	user = xa_load(&shm_users, key);
+	if (!user) {
+		user = kzalloc_obj(*user, GFP_KERNEL_ACCOUNT);
+		if (!user)
+			return NULL;
+		user->uid = uid;
+		err = xa_err(xa_store(&shm_users, key, user, GFP_KERNEL));
+		if (err) {
+			kfree(user);
+			return NULL;
+		}
+		shm_nr_users++;
+	}
+	user->regions++;
+	return user;
+}
+
+static void shm_user_put(struct shm_user *user)
+{
+	guard(mutex)(&shm_account_lock);
+	if (--user->regions)
+		return;
+	xa_erase(&shm_users, __kuid_val(user->uid));
+	shm_nr_users--;
+	kfree(user);
+}
+
+static unsigned long shm_limit(const u64 *param, unsigned int fraction)
+{
+	u64 bytes = READ_ONCE(*param);
+
+	return bytes ? min_t(u64, bytes >> PAGE_SHIFT, ULONG_MAX) :
+		       totalram_pages() / fraction;
+}
+
+static int shm_charge(struct shm_user *user, unsigned long pages)
+{
+	bool exempt = capable(CAP_SYS_RESOURCE);
+
+	guard(mutex)(&shm_account_lock);
+	if (!exempt && (shm_nr_pages + pages > shm_limit(&shm_max_total, 2) ||
+			user->pages + pages > shm_limit(&shm_max_user, 4)))
+		return -ENOSPC;
+	shm_nr_pages += pages;
+	user->pages += pages;
+	return 0;
+}
+
+static void shm_uncharge(struct shm_user *user, unsigned long pages)
+{
+	guard(mutex)(&shm_account_lock);
+	shm_nr_pages -= pages;
+	user->pages -= pages;
+}
+
+/*
+ * Memory: folios are allocated and zeroed when the size is set, and the region
+ * keeps the reference of the allocation as long as a folio is in the page
+ * cache. The reference, together with the mapping being unevictable, is what
+ * keeps reclaim, migration, splitting and collapse away from them.
+ */
+
+/* The order of the folio to try first at @index when pages up to @end are wanted. */
+VISIBLE_IF_KUNIT unsigned int shm_folio_order(pgoff_t index, pgoff_t end,
+					      unsigned int limit)
+{
+	unsigned int order = min_t(unsigned int, ilog2(end - index), limit);
+
+	return index ? min_t(unsigned int, order, __ffs(index)) : order;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_folio_order);
+
+/*
+ * The order to try when @order could not be had, or -1. Mapping 16 pages at a
+ * time is already ten times cheaper than one by one, so when memory is
+ * fragmented it is worth to look for these before giving in to single pages.
+ */
+VISIBLE_IF_KUNIT int shm_next_order(unsigned int order)
+{
+	if (order > 6)
+		return 6;
+	if (order > 4)
+		return 4;
+	return order ? 0 : -1;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_next_order);
+
+/*
+ * Only single pages may wait for reclaim; none may wake the OOM killer, which
+ * could not free what is in regions. The same flags go to filemap_add_folio(),
+ * so that a full memory cgroup is ENOMEM as well.
+ */
+static gfp_t shm_gfp(unsigned int order)
+{
+	return GFP_USER | __GFP_ZERO | __GFP_NOWARN |
+	       (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+}
+
+static int shm_add_folio(struct shm_region *region, struct folio *folio,
+			 gfp_t gfp)
+{
+	int err;
+
+	__folio_mark_uptodate(folio);
+	err = filemap_add_folio(region->inode.i_mapping, folio,
+				region->nr_pages, gfp);
+	if (err)
+		return err;
+	if (folio_order(folio) == PMD_ORDER)
+		region->first_pmd = min(region->first_pmd, region->nr_pages);
+	region->nr_pages += folio_nr_pages(folio);
+	folio_unlock(folio);
+	return 0;
+}
+
+/* One folio, as large as can be had, at the end of the page cache. */
+static int shm_add_largest(struct shm_region *region, pgoff_t end)
+{
+	unsigned int limit = region->flags & SHM_KERNEL_INFO_SMALL ? 0 :
+		min_t(unsigned int, PMD_ORDER,
+		      mapping_max_folio_order(region->inode.i_mapping));
+	int order = shm_folio_order(region->nr_pages, end, limit);
+	int err;
+
+	do {
+		gfp_t gfp = shm_gfp(order);
+		struct folio *folio;
+
+		if (region->numa_node == NUMA_NO_NODE)
+			folio = folio_alloc(gfp, order);
+		else
+			folio = __folio_alloc_node(gfp, order, region->numa_node);
+		if (folio) {
+			err = shm_add_folio(region, folio, gfp);
+			if (!err)
+				return 0;
+			folio_put(folio);
+		}
+		order = shm_next_order(order);
+	} while (order >= 0);
+
+	return -ENOMEM;
+}
+
+static struct page *shm_alloc_contig(unsigned long pages, int node)
+{
+	unsigned int order = get_order(pages << PAGE_SHIFT);
+	struct page *page;
+	unsigned long i;
+
+	if (node == NUMA_NO_NODE)
+		node = numa_mem_id();
+
+	if (order <= MAX_PAGE_ORDER) {
+		page = alloc_pages_node(node, shm_gfp(order), order);
+		if (!page)
+			return NULL;
+		split_page(page, order);
+		for (i = pages; i < 1UL << order; i++)
+			__free_page(page + i);
+		return page;
+	}
+
+#ifdef CONFIG_CONTIG_ALLOC
+	page = alloc_contig_pages(pages, GFP_USER | __GFP_NOWARN, node, NULL);
+	for (i = 0; page && i < pages; i++)
+		clear_highpage(page + i);
+	return page;
+#else
+	return NULL;
+#endif
+}
+
+static int shm_add_contig(struct shm_region *region, pgoff_t end)
+{
+	unsigned long pages = end - region->nr_pages, i;
+	struct page *page;
+	int err = 0;
+
+	page = shm_alloc_contig(pages, region->numa_node);
+	if (!page)
+		return -ENOMEM;
+
+	for (i = 0; i < pages && !err; i++)
+		err = shm_add_folio(region, page_folio(page + i), shm_gfp(0));
+	if (!err)
+		return 0;
+
+	/* The page that failed and those after it are still only ours. */
+	for (i--; i < pages; i++)
+		__free_page(page + i);
+	return -ENOMEM;
+}
+
+/* The page cache's part of the bargain: see shm_add_folio() for the other. */
+static void shm_free_folio(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+static int shm_migrate_folio(struct address_space *mapping, struct folio *dst,
+			     struct folio *src, enum migrate_mode mode)
+{
+	return -EBUSY;
+}
+
+static const struct address_space_operations shm_aops = {
+	.dirty_folio	= noop_dirty_folio,
+	.free_folio	= shm_free_folio,
+	.migrate_folio	= shm_migrate_folio,
+};
+
+static void shm_set_nr_pages(struct shm_region *region, pgoff_t nr_pages)
+{
+	region->nr_pages = nr_pages;
+	if (nr_pages <= region->first_pmd)
+		region->first_pmd = ULONG_MAX;
+	region->inode.i_blocks = (blkcnt_t)nr_pages << (PAGE_SHIFT - SECTOR_SHIFT);
+}
+
+/* Frees the folios from @end, which is where one of them starts, on. */
+static void shm_remove_folios(struct shm_region *region, pgoff_t end)
+{
+	pgoff_t old = region->nr_pages;
+
+	truncate_inode_pages_range(region->inode.i_mapping,
+				   (loff_t)end << PAGE_SHIFT, -1);
+	shm_set_nr_pages(region, end);
+	shm_uncharge(region->user, old - end);
+}
+
+static int shm_add_folios(struct shm_region *region, pgoff_t end)
+{
+	pgoff_t old = region->nr_pages;
+	int err;
+
+	if (end <= old)
+		return 0;
+	/* Spares the machine a long search for memory that it cannot have. */
+	if (end - old > totalram_pages())
+		return -ENOMEM;
+	err = shm_charge(region->user, end - old);
+	if (err)
+		return err;
+
+	while (!err && region->nr_pages < end) {
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		else if (region->flags & SHM_KERNEL_INFO_CONTIG)
+			err = shm_add_contig(region, end);
+		else
+			err = shm_add_largest(region, end);
+		cond_resched();
+	}
+	if (err) {
+		shm_uncharge(region->user, end - region->nr_pages);
+		shm_remove_folios(region, old);
+		return err;
+	}
+	shm_set_nr_pages(region, end);
+	return 0;
+}
+
+/* Zeroes [@start, @end) of a region of which no page in that range goes away. */
+static void shm_zero(struct shm_region *region, loff_t start, loff_t end)
+{
+	while (start < end) {
+		struct folio *folio = filemap_get_folio(region->inode.i_mapping,
+							start >> PAGE_SHIFT);
+		size_t offset, len;
+
+		if (WARN_ON_ONCE(IS_ERR(folio)))
+			return;
+		offset = offset_in_folio(folio, start);
+		len = min_t(loff_t, folio_size(folio) - offset, end - start);
+		folio_zero_range(folio, offset, len);
+		folio_put(folio);
+		start += len;
+		cond_resched();
+	}
+}
+
+static int shm_grow(struct shm_region *region, loff_t size)
+{
+	struct inode *inode = &region->inode;
+	int err;
+
+	err = shm_add_folios(region, shm_size_to_pages(size));
+	if (err)
+		return err;
+	/*
+	 * Whatever stores through a mapping left behind the end in its last
+	 * page, or through a pin in the rest of a folio, was never content.
+	 */
+	shm_zero(region, i_size_read(inode),
+		 min(size, (loff_t)region->nr_pages << PAGE_SHIFT));
+	/* Last: from here on the new pages can be seen. */
+	i_size_write(inode, size);
+	return 0;
+}
+
+/*
+ * The folio that the new end lies in stays whole, for what lies below the end
+ * must not be lost and a folio with our reference on it cannot be split; its
+ * rest becomes invisible and is zeroed. Folios behind it go.
+ *
+ * Faults check the size with the folio locked and map it before they unlock
+ * it. So once we have had the lock after changing the size, there is no page
+ * behind the end left that is yet to be mapped.
+ */
+static void shm_shrink(struct shm_region *region, loff_t size, bool even_cows)
+{
+	struct inode *inode = &region->inode;
+	struct address_space *mapping = inode->i_mapping;
+	loff_t hole = round_up(size, PAGE_SIZE);
+	pgoff_t end = 0;
+
+	filemap_invalidate_lock(mapping);
+	i_size_write(inode, size);
+	if (size) {
+		struct folio *folio = filemap_lock_folio(mapping,
+							 (size - 1) >> PAGE_SHIFT);
+
+		if (!WARN_ON_ONCE(IS_ERR(folio))) {
+			size_t offset = offset_in_folio(folio, size - 1) + 1;
+
+			unmap_mapping_range(mapping, hole, 0, even_cows);
+			folio_zero_range(folio, offset,
+					 folio_size(folio) - offset);
+			end = folio_next_index(folio);
+			folio_unlock(folio);
+			folio_put(folio);
+		}
+	} else {
+		unmap_mapping_range(mapping, 0, 0, even_cows);
+	}
+	shm_remove_folios(region, end);
+	/* Private copies may have been made until the folios were gone. */
+	unmap_mapping_range(mapping, hole, 0, even_cows);
+	filemap_invalidate_unlock(mapping);
+}
+
+static int shm_resize(struct shm_region *region, loff_t size)
+{
+	struct inode *inode = &region->inode;
+	loff_t old = i_size_read(inode);
+
+	lockdep_assert_held_write(&inode->i_rwsem);
+
+	if (shm_revoked(region))
+		return -ENODEV;
+	if (size == old)
+		return 0;
+	if (region->flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG))
+		return -EPERM;
+	if (size > old)
+		return shm_grow(region, size);
+	shm_shrink(region, size, true);
+	return 0;
+}
+
+static void shm_put_word(struct shm_region *region, loff_t pos, u32 word)
+{
+	struct folio *folio;
+
+	if (pos + sizeof(word) > i_size_read(&region->inode))
+		return;
+	folio = filemap_get_folio(region->inode.i_mapping, pos >> PAGE_SHIFT);
+	if (WARN_ON_ONCE(IS_ERR(folio)))
+		return;
+	memcpy(folio_address(folio) + offset_in_folio(folio, pos), &word,
+	       sizeof(word));
+	folio_put(folio);
+}
+
+static bool shm_is_region0(const struct shm_region *region)
+{
+	return region->id == 1;
+}
+
+/* The content that RESET brings back; the caller has zeroed the region. */
+static void shm_put_initial_content(struct shm_region *region)
+{
+	if (!shm_is_region0(region))
+		return;
+	shm_put_word(region, 0, SHM_WORD_0);
+	shm_put_word(region, 0x100, SHM_WORD_0X100);
+}
+
+/*
+ * Names: a name belongs to a region only while the region has users. The table
+ * itself keeps nothing alive.
+ */
+
+/*
+ * A hold makes the region, and with it its name, live without a file: that of a
+ * boot region, a persistent region, or an OPEN under way.
+ */
+static void shm_hold(struct shm_region *region)
+{
+	atomic_inc(&region->users);
+	dget(region->dentry);
+}
+
+static void shm_unlink_name(struct shm_region *region)
+{
+	lockdep_assert_held(&shm_names_lock);
+
+	rb_erase(&region->name_link, &shm_names);
+	kfree(region->name);
+	region->name = NULL;
+	region->name_len = 0;
+	WRITE_ONCE(region->flags, region->flags | SHM_KERNEL_INFO_REMOVED);
+}
+
+static void shm_leave(struct shm_region *region)
+{
+	if (!atomic_dec_and_lock(&region->users, &shm_names_lock))
+		return;
+	if (region->name)
+		shm_unlink_name(region);
+	spin_unlock(&shm_names_lock);
+}
+
+static void shm_unhold(struct shm_region *region)
+{
+	struct dentry *dentry = region->dentry;
+
+	shm_leave(region);
+	dput(dentry);
+}
+
+static int shm_compare_names(const char *a, unsigned int a_len,
+			     const char *b, unsigned int b_len)
+{
+	int order = memcmp(a, b, min(a_len, b_len));
+
+	return order ?: (int)a_len - (int)b_len;
+}
+
+static struct shm_region *shm_name_entry(const struct rb_node *node)
+{
+	return rb_entry(node, struct shm_region, name_link);
+}
+
+static int shm_cmp_nodes(struct rb_node *node, const struct rb_node *other)
+{
+	const struct shm_region *a = shm_name_entry(node);
+	const struct shm_region *b = shm_name_entry(other);
+
+	return shm_compare_names(a->name, a->name_len, b->name, b->name_len);
+}
+
+static int shm_cmp_key(const void *key, const struct rb_node *node)
+{
+	const struct qstr *name = key;
+	const struct shm_region *region = shm_name_entry(node);
+
+	return shm_compare_names(name->name, name->len, region->name,
+				 region->name_len);
+}
+
+/* Return: the region of that name with a hold on it, or NULL. */
+static struct shm_region *shm_find(const struct qstr *name)
+{
+	struct shm_region *region;
+	struct rb_node *node;
+
+	guard(spinlock)(&shm_names_lock);
+	node = rb_find(name, &shm_names, shm_cmp_key);
+	if (!node)
+		return NULL;
+	region = shm_name_entry(node);
+	shm_hold(region);
+	return region;
+}
+
+/*
+ * Consumes @name->name when it succeeds. The region gets a hold if it is to
+ * live without files.
+ */
+static int shm_bind(struct shm_region *region, const struct qstr *name)
+{
+	guard(spinlock)(&shm_names_lock);
+
+	if (region->flags & SHM_KERNEL_INFO_REVOKED)
+		return -ENODEV;
+	if (region->name || region->flags & SHM_KERNEL_INFO_REMOVED)
+		return -EINVAL;
+	region->name = name->name;
+	region->name_len = name->len;
+	if (rb_find_add(&region->name_link, &shm_names, shm_cmp_nodes)) {
+		region->name = NULL;
+		region->name_len = 0;
+		return -EEXIST;
+	}
+	if (region->flags & (SHM_KERNEL_INFO_PERSIST | SHM_KERNEL_INFO_BOOT))
+		shm_hold(region);
+	return 0;
+}
+
+/* Return: whether the region had a name. */
+static bool shm_unbind(struct shm_region *region)
+{
+	scoped_guard(spinlock, &shm_names_lock) {
+		if (!region->name)
+			return false;
+		shm_unlink_name(region);
+	}
+	if (region->flags & (SHM_KERNEL_INFO_PERSIST | SHM_KERNEL_INFO_BOOT))
+		shm_unhold(region);
+	return true;
+}
+
+VISIBLE_IF_KUNIT int shm_check_name(const char *name, size_t len)
+{
+	if (!len)
+		return -EINVAL;
+	if (len > SHM_KERNEL_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (memchr(name, '/', len) || memchr(name, '\0', len))
+		return -EINVAL;
+	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
+		return -EINVAL;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_check_name);
+
+/* A checked copy of a name in user space; the caller frees @name->name. */
+static int shm_copy_name(u64 addr, u32 len, struct qstr *name)
+{
+	char *text __free(kfree) = NULL;
+	int err;
+
+	if (!len)
+		return -EINVAL;
+	if (len > SHM_KERNEL_NAME_MAX)
+		return -ENAMETOOLONG;
+	text = kmalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!text)
+		return -ENOMEM;
+	if (copy_from_user(text, u64_to_user_ptr(addr), len))
+		return -EFAULT;
+	err = shm_check_name(text, len);
+	if (err)
+		return err;
+	*name = (struct qstr)QSTR_INIT(no_free_ptr(text), len);
+	return 0;
+}
+
+/*
+ * Regions: created whole, then visible.
+ */
+
+static struct inode *shm_alloc_inode(struct super_block *sb)
+{
+	struct shm_region *region;
+
+	region = alloc_inode_sb(sb, shm_region_cache, GFP_KERNEL);
+	if (!region)
+		return NULL;
+	memset_after(region, 0, inode);
+	RB_CLEAR_NODE(&region->id_link);
+	region->first_pmd = ULONG_MAX;
+	region->numa_node = NUMA_NO_NODE;
+	return &region->inode;
+}
+
+static void shm_free_inode(struct inode *inode)
+{
+	kmem_cache_free(shm_region_cache, shm_inode_region(inode));
+}
+
+static void shm_evict_inode(struct inode *inode)
+{
+	struct shm_region *region = shm_inode_region(inode);
+
+	if (!RB_EMPTY_NODE(&region->id_link)) {
+		guard(mutex)(&shm_regions_lock);
+		rb_erase(&region->id_link, &shm_regions);
+		shm_nr_regions--;
+	}
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (region->user) {
+		shm_uncharge(region->user, region->nr_pages);
+		shm_user_put(region->user);
+	}
+}
+
+static const struct super_operations shm_super_ops = {
+	.alloc_inode	= shm_alloc_inode,
+	.free_inode	= shm_free_inode,
+	.evict_inode	= shm_evict_inode,
+	.statfs		= simple_statfs,
+};
+
+/* What /proc/PID/maps, /proc/PID/fd and error messages show. */
+static char *shm_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	const struct shm_region *region = shm_inode_region(d_inode(dentry));
+	static const char prefix[] = "/" SHM_NAME ":";
+	char *pos = buffer + buflen;
+
+	guard(spinlock)(&shm_names_lock);
+	if (buflen < sizeof(prefix) + region->name_len)
+		return ERR_PTR(-ENAMETOOLONG);
+	*--pos = '\0';
+	pos -= region->name_len;
+	memcpy(pos, region->name, region->name_len);
+	pos -= sizeof(prefix) - 1;
+	return memcpy(pos, prefix, sizeof(prefix) - 1);
+}
+
+static const struct dentry_operations shm_dentry_ops = {
+	.d_dname	= shm_dname,
+};
+
+static int shm_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx;
+
+	ctx = init_pseudo(fc, SHM_MAGIC);
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &shm_super_ops;
+	ctx->dops = &shm_dentry_ops;
+	return 0;
+}
+
+/* Without .owner: the mount lives as long as the module and must not pin it. */
+static struct file_system_type shm_fs_type = {
+	.name			= SHM_NAME,
+	.init_fs_context	= shm_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+static int shm_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
+		       struct iattr *attr)
+{
+	struct inode *inode = d_inode(dentry);
+	int err;
+
+	err = setattr_prepare(idmap, dentry, attr);
+	if (err)
+		return err;
+	if (attr->ia_valid & ATTR_SIZE) {
+		err = shm_resize(shm_inode_region(inode), attr->ia_size);
+		if (err)
+			return err;
+	}
+	setattr_copy(idmap, inode, attr);
+	return 0;
+}
+
+static const struct inode_operations shm_iops = {
+	.setattr	= shm_setattr,
+};
+
+static const struct file_operations shm_region_fops;
+
+/*
+ * Return: a region with its memory and one reference on its dentry, which
+ * nobody else can see yet, or an error.
+ */
+static struct shm_region *shm_create(loff_t size, umode_t mode, u32 flags,
+				     int numa_node)
+{
+	struct inode *inode;
+	struct shm_region *region;
+	struct dentry *dentry;
+	int err = -ENOMEM;
+
+	inode = new_inode(shm_mnt->mnt_sb);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	inode->i_ino = get_next_ino();
+	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | mode);
+	simple_inode_init_ts(inode);
+	inode->i_op = &shm_iops;
+	inode->i_fop = &shm_region_fops;
+	inode->i_mapping->a_ops = &shm_aops;
+	mapping_set_gfp_mask(inode->i_mapping, GFP_USER);
+	mapping_set_unevictable(inode->i_mapping);
+	mapping_set_large_folios(inode->i_mapping);
+
+	region = shm_inode_region(inode);
+	region->flags = flags;
+	region->numa_node = numa_node;
+	region->user = shm_user_get(current_fsuid());
+	if (!region->user)
+		goto err_inode;
+	err = shm_add_folios(region, shm_size_to_pages(size));
+	if (err)
+		goto err_inode;
+	i_size_write(inode, size);
+
+	dentry = d_obtain_alias(inode);
+	if (IS_ERR(dentry))
+		return ERR_CAST(dentry);
+	region->dentry = dentry;
+	return region;
+
+err_inode:
+	iput(inode);
+	return ERR_PTR(err);
+}
+
+static bool shm_id_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct shm_region, id_link)->id <
+	       rb_entry(b, struct shm_region, id_link)->id;
+}
+
+static void shm_publish(struct shm_region *region)
+{
+	guard(mutex)(&shm_regions_lock);
+	region->id = ++shm_last_id;
+	rb_add(&region->id_link, &shm_regions, shm_id_less);
+	shm_nr_regions++;
+}
+
+static struct file *shm_open_file(struct shm_region *region, int flags)
+{
+	const struct path path = {
+		.mnt = shm_mnt,
+		.dentry = region->dentry,
+	};
+
+	return dentry_open(&path, flags | O_LARGEFILE, current_cred());
+}
+
+static bool shm_may_own(struct shm_region *region)
+{
+	return inode_owner_or_capable(&nop_mnt_idmap, &region->inode);
+}
+
+/*
+ * Files
+ */
+
+static void shm_enter(struct shm_region *region, struct file *file)
+{
+	atomic_inc(&region->users);
+	atomic_long_inc(&shm_nr_files);
+	/* Nothing here waits for more than a page fault of the caller's own. */
+	file->f_mode |= FMODE_NOWAIT;
+	file_set_fsnotify_mode(file, FMODE_NONOTIFY);
+}
+
+static int shm_region_open(struct inode *inode, struct file *file)
+{
+	struct shm_region *region = shm_inode_region(inode);
+
+	if (shm_revoked(region))
+		return -ENODEV;
+	shm_enter(region, file);
+	return 0;
+}
+
+static int shm_release(struct inode *inode, struct file *file)
+{
+	atomic_long_dec(&shm_nr_files);
+	shm_leave(shm_file_region(file));
+	return 0;
+}
+
+/*
+ * Reading and writing hold a reference to one folio at a time and no lock: the
+ * copy may wait for a page fault of the caller, and nothing must wait for that.
+ * A folio that leaves the region meanwhile is still ours to copy, as if the
+ * copy had come first.
+ *
+ * Return: the folio at @pos with a reference, and in @len how much of it there
+ * is behind @pos within the region, or NULL if @pos is not in the region.
+ */
+static struct folio *shm_get_folio(struct address_space *mapping, loff_t pos,
+				   size_t *len)
+{
+	loff_t left;
+	struct folio *folio;
+
+	folio = filemap_get_folio(mapping, pos >> PAGE_SHIFT);
+	if (IS_ERR(folio))
+		return NULL;
+	/* After the reference: a folio found late was found before this size. */
+	left = i_size_read(mapping->host) - pos;
+	if (left <= 0) {
+		folio_put(folio);
+		return NULL;
+	}
+	*len = min_t(loff_t, left, folio_size(folio) - offset_in_folio(folio, pos));
+	return folio;
+}
+
+static ssize_t shm_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct address_space *mapping = iocb->ki_filp->f_mapping;
+	ssize_t done = 0;
+
+	while (iov_iter_count(to)) {
+		struct folio *folio;
+		size_t len, copied;
+
+		folio = shm_get_folio(mapping, iocb->ki_pos, &len);
+		if (!folio)
+			break;
+		len = min(len, iov_iter_count(to));
+		copied = copy_to_iter(folio_address(folio) +
+				      offset_in_folio(folio, iocb->ki_pos),
+				      len, to);
+		folio_put(folio);
+		iocb->ki_pos += copied;
+		done += copied;
+		if (copied < len)
+			return done ?: -EFAULT;
+		cond_resched();
+	}
+
+	if (!done && shm_revoked(shm_inode_region(mapping->host)))
+		return -ENODEV;
+	return done;
+}
+
+static ssize_t shm_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct address_space *mapping = iocb->ki_filp->f_mapping;
+	ssize_t done = 0;
+
+	if (iocb->ki_flags & IOCB_APPEND)
+		iocb->ki_pos = i_size_read(mapping->host);
+
+	while (iov_iter_count(from)) {
+		struct folio *folio;
+		size_t len, copied;
+
+		folio = shm_get_folio(mapping, iocb->ki_pos, &len);
+		if (!folio)
+			break;
+		len = min(len, iov_iter_count(from));
+		copied = copy_from_iter(folio_address(folio) +
+					offset_in_folio(folio, iocb->ki_pos),
+					len, from);
+		folio_put(folio);
+		iocb->ki_pos += copied;
+		done += copied;
+		if (copied < len)
+			return done ?: -EFAULT;
+		cond_resched();
+	}
+
+	if (done || !iov_iter_count(from))
+		return done;
+	return shm_revoked(shm_inode_region(mapping->host)) ? -ENODEV : -ENOSPC;
+}
+
+/*
+ * All pages are there, so mapping a whole page table of them costs less than
+ * the next fault: the window is widened from fault_around_bytes to that.
+ */
+static vm_fault_t shm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	const struct vm_area_struct *vma = vmf->vma;
+	pgoff_t before = min_t(pgoff_t, pte_index(vmf->address),
+			       vmf->pgoff - vma->vm_pgoff);
+	pgoff_t after = min_t(pgoff_t, PTRS_PER_PTE - pte_index(vmf->address),
+			      vma->vm_pgoff + vma_pages(vma) - vmf->pgoff);
+
+	return filemap_map_pages(vmf, vmf->pgoff - before, vmf->pgoff + after - 1);
+}
+
+static vm_fault_t shm_fault(struct vm_fault *vmf)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	struct folio *folio;
+
+	/*
+	 * There is no dirty tracking, so pages around a write can be mapped
+	 * like those around a read. Not for a private mapping: its page is
+	 * about to be copied.
+	 */
+	if (vmf->vma->vm_flags & VM_SHARED &&
+	    shm_map_pages(vmf, 0, 0) & VM_FAULT_NOPAGE)
+		return VM_FAULT_NOPAGE;
+
+	folio = filemap_lock_folio(mapping, vmf->pgoff);
+	if (IS_ERR(folio))
+		return VM_FAULT_SIGBUS;
+	/* Under the folio's lock: see shm_shrink(). */
+	if (vmf->pgoff >= shm_size_to_pages(i_size_read(mapping->host))) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return VM_FAULT_SIGBUS;
+	}
+	vmf->page = folio_file_page(folio, vmf->pgoff);
+	return VM_FAULT_LOCKED;
+}
+
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* Spares allocating, and on unmap freeing, a page table for each PMD. */
+static vm_fault_t shm_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	struct folio *folio;
+
+	if (order != PMD_ORDER || (write && !(vma->vm_flags & VM_SHARED)) ||
+	    !thp_vma_suitable_order(vma, vmf->address & PMD_MASK, order))
+		return VM_FAULT_FALLBACK;
+
+	folio = filemap_lock_folio(mapping, vmf->pgoff);
+	if (IS_ERR(folio))
+		return VM_FAULT_FALLBACK;
+	/* Under the folio's lock: see shm_shrink(). */
+	if (folio_order(folio) == order &&
+	    folio_next_index(folio) <= shm_size_to_pages(i_size_read(mapping->host)))
+		ret = vmf_insert_folio_pmd(vmf, folio, write);
+	folio_unlock(folio);
+	folio_put(folio);
+	return ret;
+}
+#endif
+
+static const struct vm_operations_struct shm_vm_ops = {
+	.fault		= shm_fault,
+	.map_pages	= shm_map_pages,
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	.huge_fault	= shm_huge_fault,
+#endif
+};
+
+/* A range behind the end of a region file is room to grow into, as on any file. */
+static int shm_region_mmap_prepare(struct vm_area_desc *desc)
+{
+	if (shm_revoked(shm_file_region(desc->file)))
+		return -ENODEV;
+	desc->vm_ops = &shm_vm_ops;
+	return 0;
+}
+
+VISIBLE_IF_KUNIT bool shm_node_range_ok(pgoff_t pgoff, unsigned long pages,
+					loff_t size)
+{
+	pgoff_t end = shm_size_to_pages(size);
+
+	return pgoff < end && pages <= end - pgoff;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_node_range_ok);
+
+static int shm_node_mmap_prepare(struct vm_area_desc *desc)
+{
+	loff_t size = i_size_read(desc->file->f_mapping->host);
+
+	if (!shm_node_range_ok(desc->pgoff, vma_desc_pages(desc), size))
+		return -EINVAL;
+	desc->vm_ops = &shm_vm_ops;
+	return 0;
+}
+
+/* The tree of mappings says it, so that mapping itself has nothing to count. */
+static u32 shm_count_mappings(struct shm_region *region)
+{
+	struct address_space *mapping = region->inode.i_mapping;
+	struct rb_node *node;
+	u32 count = 0;
+
+	i_mmap_lock_read(mapping);
+	for (node = rb_first_cached(&mapping->i_mmap); node; node = rb_next(node))
+		count++;
+	i_mmap_unlock_read(mapping);
+	return count;
+}
+
+static u64 shm_capabilities(const struct shm_region *region)
+{
+	u64 caps = SHM_KERNEL_CAP_FUTEX | SHM_KERNEL_CAP_GUP;
+
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	    READ_ONCE(region->first_pmd) != ULONG_MAX)
+		caps |= SHM_KERNEL_CAP_PMD;
+	if (region->flags & SHM_KERNEL_INFO_CONTIG)
+		caps |= SHM_KERNEL_CAP_CONTIG;
+	if (!(region->flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG |
+			       SHM_KERNEL_INFO_REVOKED)))
+		caps |= SHM_KERNEL_CAP_RESIZE;
+	return caps;
+}
+
+static void shm_fill_info(struct shm_region *region, struct shm_kernel_info *info)
+{
+	const struct inode *inode = &region->inode;
+	u32 holds;
+
+	memset(info, 0, sizeof(*info));
+	info->id = region->id;
+	info->length = i_size_read(inode);
+	info->allocated = (u64)READ_ONCE(region->nr_pages) << PAGE_SHIFT;
+	info->capabilities = shm_capabilities(region);
+	info->mode = inode->i_mode & 0777;
+	info->uid = from_kuid_munged(current_user_ns(), inode->i_uid);
+	info->gid = from_kgid_munged(current_user_ns(), inode->i_gid);
+	info->mappings = shm_count_mappings(region);
+	info->numa_node = region->numa_node;
+	memcpy(info->tag, region->tag, sizeof(info->tag));
+
+	guard(spinlock)(&shm_names_lock);
+	info->flags = region->flags;
+	if (region->name) {
+		info->name_len = region->name_len;
+		memcpy(info->name, region->name, region->name_len);
+	}
+	holds = region->name && region->flags & (SHM_KERNEL_INFO_PERSIST |
+						 SHM_KERNEL_INFO_BOOT);
+	info->files = atomic_read(&region->users) - holds;
+}
+
+static void shm_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct shm_region *region = shm_file_region(file);
+	struct shm_kernel_info *info __free(kfree) = kmalloc_obj(*info);
+
+	if (!info)
+		return;
+	shm_fill_info(region, info);
+	seq_printf(m, "shm_kernel-id:\t%llu\n", info->id);
+	seq_puts(m, "shm_kernel-name:\t");
+	seq_escape_mem(m, info->name, info->name_len,
+		       ESCAPE_SPACE | ESCAPE_SPECIAL | ESCAPE_NP | ESCAPE_OCTAL, "\\");
+	seq_printf(m, "\nshm_kernel-size:\t%llu\n", info->length);
+	seq_printf(m, "shm_kernel-allocated:\t%llu\n", info->allocated);
+	seq_printf(m, "shm_kernel-flags:\t%#x\n", info->flags);
+	seq_printf(m, "shm_kernel-files:\t%u\n", info->files);
+	seq_printf(m, "shm_kernel-mappings:\t%u\n", info->mappings);
+}
+
+/*
+ * ioctls
+ */
+
+union shm_args {
+	struct shm_kernel_create create;
+	struct shm_kernel_open open;
+	struct shm_kernel_name name;
+	struct shm_kernel_info info;
+	struct shm_kernel_list list;
+	struct shm_kernel_simple simple;
+};
+
+struct shm_cmd {
+	void __user *ubuf;
+	u32 usize;
+	union shm_args args;
+};
+
+static long shm_ioctl_create(struct file *file, struct shm_cmd *cmd)
+{
+	const struct shm_kernel_create *args = &cmd->args.create;
+	char *text __free(kfree) = NULL;
+	struct qstr name = {};
+	int node = NUMA_NO_NODE;
+	struct shm_region *region;
+	int err;
+
+	if (args->flags & ~SHM_CREATE_FLAGS || args->mode & ~0777 || args->pad ||
+	    args->length > MAX_LFS_FILESIZE)
+		return -EINVAL;
+	if (args->flags & SHM_KERNEL_CREATE_NODE) {
+		node = args->numa_node;
+		if (node < 0 || node >= MAX_NUMNODES || !node_online(node))
+			return -EINVAL;
+	} else if (args->numa_node) {
+		return -EINVAL;
+	}
+	if (args->name || args->name_len) {
+		err = shm_copy_name(args->name, args->name_len, &name);
+		if (err)
+			return err;
+		text = (char *)name.name;
+		/* Spares a lost race its memory; shm_bind() is what decides. */
+		region = shm_find(&name);
+		if (region) {
+			shm_unhold(region);
+			return -EEXIST;
+		}
+	}
+
+	region = shm_create(args->length, args->mode, args->flags, node);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	memcpy(region->tag, args->tag, sizeof(region->tag));
+
+	FD_PREPARE(fdf, O_CLOEXEC, shm_open_file(region, O_RDWR));
+	/* The file has a reference of its own, or the region is to go. */
+	dput(region->dentry);
+	if (fdf.err)
+		return fdf.err;
+	shm_publish(region);
+	if (text) {
+		err = shm_bind(region, &name);
+		if (err)
+			return err;
+		retain_and_null_ptr(text);
+	}
+	return fd_publish(fdf);
+}
+
+static long shm_ioctl_open(struct file *file, struct shm_cmd *cmd)
+{
+	const struct shm_kernel_open *args = &cmd->args.open;
+	int mask = MAY_OPEN | MAY_READ;
+	struct shm_region *region;
+	struct qstr name;
+	int ret;
+
+	if (args->pad || (args->flags != O_RDONLY && args->flags != O_RDWR))
+		return -EINVAL;
+	if (args->flags == O_RDWR)
+		mask |= MAY_WRITE;
+	ret = shm_copy_name(args->name, args->name_len, &name);
+	if (ret)
+		return ret;
+	region = shm_find(&name);
+	kfree(name.name);
+	if (!region)
+		return -ENOENT;
+
+	ret = inode_permission(&nop_mnt_idmap, &region->inode, mask);
+	if (!ret)
+		ret = FD_ADD(O_CLOEXEC, shm_open_file(region, args->flags));
+	shm_unhold(region);
+	return ret;
+}
+
+static long shm_ioctl_remove(struct file *file, struct shm_cmd *cmd)
+{
+	const struct shm_kernel_name *args = &cmd->args.name;
+	struct shm_region *region;
+	struct qstr name;
+	int err;
+
+	if (args->flags || args->pad)
+		return -EINVAL;
+	err = shm_copy_name(args->name, args->name_len, &name);
+	if (err)
+		return err;
+	region = shm_find(&name);
+	kfree(name.name);
+	if (!region)
+		return -ENOENT;
+
+	if (!shm_may_own(region))
+		err = -EACCES;
+	else if (region->flags & SHM_KERNEL_INFO_BOOT)
+		err = -EPERM;
+	else if (!shm_unbind(region))
+		err = -ENOENT;
+	shm_unhold(region);
+	return err;
+}
+
+static long shm_ioctl_bind(struct file *file, struct shm_cmd *cmd)
+{
+	const struct shm_kernel_name *args = &cmd->args.name;
+	struct shm_region *region = shm_file_region(file);
+	struct qstr name;
+	int err;
+
+	if (args->flags || args->pad)
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE) || !shm_may_own(region))
+		return -EACCES;
+	err = shm_copy_name(args->name, args->name_len, &name);
+	if (err)
+		return err;
+	err = shm_bind(region, &name);
+	if (err)
+		kfree(name.name);
+	return err;
+}
+
+static long shm_ioctl_get_info(struct file *file, struct shm_cmd *cmd)
+{
+	struct shm_kernel_info *info = &cmd->args.info;
+
+	shm_fill_info(shm_file_region(file), info);
+	info->size = min_t(u32, cmd->usize, sizeof(*info));
+	return copy_struct_to_user(cmd->ubuf, cmd->usize, info, sizeof(*info),
+				   NULL);
+}
+
+static bool shm_may_list(struct shm_region *region)
+{
+	return capable(CAP_SYS_ADMIN) || shm_may_own(region) ||
+	       !inode_permission(&nop_mnt_idmap, &region->inode, MAY_READ);
+}
+
+/* The first region with an id above @cursor. */
+static struct rb_node *shm_next_region(u64 cursor)
+{
+	struct rb_node *node = shm_regions.rb_node, *next = NULL;
+
+	lockdep_assert_held(&shm_regions_lock);
+
+	while (node) {
+		if (rb_entry(node, struct shm_region, id_link)->id > cursor) {
+			next = node;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return next;
+}
+
+static u32 shm_fill_list(struct shm_kernel_info *infos, u32 max, u64 *cursor)
+{
+	struct rb_node *node;
+	u32 count = 0;
+
+	guard(mutex)(&shm_regions_lock);
+	for (node = shm_next_region(*cursor); node && count < max;
+	     node = rb_next(node)) {
+		struct shm_region *region = rb_entry(node, struct shm_region,
+						     id_link);
+
+		*cursor = region->id;
+		if (shm_may_list(region))
+			shm_fill_info(region, &infos[count++]);
+		cond_resched();
+	}
+	return count;
+}
+
+static long shm_ioctl_list(struct file *file, struct shm_cmd *cmd)
+{
+	struct shm_kernel_list *args = &cmd->args.list;
+	struct shm_kernel_info *infos __free(kfree) = NULL;
+	void __user *entry = u64_to_user_ptr(args->entries);
+	u32 max = PAGE_SIZE / sizeof(*infos);
+	u32 count, i;
+
+	if (args->flags || !args->count ||
+	    args->entry_size < SHM_KERNEL_INFO_SIZE_VER0)
+		return -EINVAL;
+	if (args->entry_size > PAGE_SIZE)
+		return -E2BIG;
+
+	infos = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!infos)
+		return -ENOMEM;
+	count = shm_fill_list(infos, min(max, args->count), &args->cursor);
+	for (i = 0; i < count; i++, entry += args->entry_size) {
+		infos[i].size = min_t(u32, args->entry_size, sizeof(*infos));
+		if (copy_struct_to_user(entry, args->entry_size, &infos[i],
+					sizeof(*infos), NULL))
+			return -EFAULT;
+	}
+	args->count = count;
+	return copy_struct_to_user(cmd->ubuf, cmd->usize, args, sizeof(*args),
+				   NULL);
+}
+
+static long shm_rewrite(struct file *file, struct shm_cmd *cmd,
+			void (*fill)(struct shm_region *region))
+{
+	struct shm_region *region = shm_file_region(file);
+	struct inode *inode = &region->inode;
+
+	if (cmd->args.simple.flags)
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+
+	inode_lock(inode);
+	if (shm_revoked(region)) {
+		inode_unlock(inode);
+		return -ENODEV;
+	}
+	shm_zero(region, 0, i_size_read(inode));
+	if (fill)
+		fill(region);
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+	inode_unlock(inode);
+	return 0;
+}
+
+static long shm_ioctl_clear(struct file *file, struct shm_cmd *cmd)
+{
+	return shm_rewrite(file, cmd, NULL);
+}
+
+static long shm_ioctl_reset(struct file *file, struct shm_cmd *cmd)
+{
+	return shm_rewrite(file, cmd, shm_put_initial_content);
+}
+
+static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
+{
+	struct shm_region *region = shm_file_region(file);
+	struct inode *inode = &region->inode;
+
+	if (cmd->args.simple.flags)
+		return -EINVAL;
+	if (!capable(CAP_SYS_ADMIN) || region->flags & SHM_KERNEL_INFO_BOOT)
+		return -EPERM;
+
+	inode_lock(inode);
+	if (shm_revoked(region)) {
+		inode_unlock(inode);
+		return -ENODEV;
+	}
+	scoped_guard(spinlock, &shm_names_lock)
+		WRITE_ONCE(region->flags,
+			   region->flags | SHM_KERNEL_INFO_REVOKED);
+	shm_unbind(region);
+	shm_shrink(region, 0, false);
+	inode_unlock(inode);
+	return 0;
+}
+
+/* Which files an ioctl is for. */
+#define SHM_ON_CONTROL	BIT(0)
+#define SHM_ON_REGION	BIT(1)
+
+struct shm_ioctl_op {
+	unsigned int on;
+	u32 size;
+	u32 min_size;
+	long (*execute)(struct file *file, struct shm_cmd *cmd);
+};
+
+#define SHM_OP(_cmd, _on, _struct, _min_size, _fn)			\
+	[_IOC_NR(_cmd)] = {						\
+		.on = _on,						\
+		.size = sizeof(struct _struct),				\
+		.min_size = _min_size,					\
+		.execute = _fn,						\
+	}
+
+static const struct shm_ioctl_op shm_ioctl_ops[] = {
+	SHM_OP(SHM_KERNEL_IOC_CREATE, SHM_ON_CONTROL, shm_kernel_create,
+	       SHM_KERNEL_CREATE_SIZE_VER0, shm_ioctl_create),
+	SHM_OP(SHM_KERNEL_IOC_OPEN, SHM_ON_CONTROL, shm_kernel_open,
+	       SHM_KERNEL_OPEN_SIZE_VER0, shm_ioctl_open),
+	SHM_OP(SHM_KERNEL_IOC_REMOVE, SHM_ON_CONTROL, shm_kernel_name,
+	       SHM_KERNEL_NAME_SIZE_VER0, shm_ioctl_remove),
+	SHM_OP(SHM_KERNEL_IOC_LIST, SHM_ON_CONTROL, shm_kernel_list,
+	       SHM_KERNEL_LIST_SIZE_VER0, shm_ioctl_list),
+	SHM_OP(SHM_KERNEL_IOC_BIND, SHM_ON_REGION, shm_kernel_name,
+	       SHM_KERNEL_NAME_SIZE_VER0, shm_ioctl_bind),
+	SHM_OP(SHM_KERNEL_IOC_GET_INFO, SHM_ON_REGION, shm_kernel_info,
+	       SHM_KERNEL_INFO_SIZE_VER0, shm_ioctl_get_info),
+	SHM_OP(SHM_KERNEL_IOC_CLEAR, SHM_ON_REGION, shm_kernel_simple,
+	       SHM_KERNEL_SIMPLE_SIZE_VER0, shm_ioctl_clear),
+	SHM_OP(SHM_KERNEL_IOC_RESET, SHM_ON_REGION, shm_kernel_simple,
+	       SHM_KERNEL_SIMPLE_SIZE_VER0, shm_ioctl_reset),
+	SHM_OP(SHM_KERNEL_IOC_REVOKE, SHM_ON_REGION, shm_kernel_simple,
+	       SHM_KERNEL_SIMPLE_SIZE_VER0, shm_ioctl_revoke),
+};
+
+static long shm_do_ioctl(struct file *file, unsigned int cmd, unsigned long arg,
+			 unsigned int on)
+{
+	const struct shm_ioctl_op *op;
+	unsigned int nr = _IOC_NR(cmd);
+	struct shm_cmd buf;
+	int err;
+
+	if (nr >= ARRAY_SIZE(shm_ioctl_ops))
+		return -ENOTTY;
+	op = &shm_ioctl_ops[array_index_nospec(nr, ARRAY_SIZE(shm_ioctl_ops))];
+	if (cmd != _IO(SHM_KERNEL_TYPE, nr) || !(op->on & on))
+		return -ENOTTY;
+
+	buf.ubuf = (void __user *)arg;
+	if (get_user(buf.usize, (u32 __user *)arg))
+		return -EFAULT;
+	if (buf.usize < op->min_size)
+		return -EINVAL;
+	if (buf.usize > PAGE_SIZE)
+		return -E2BIG;
+	err = copy_struct_from_user(&buf.args, op->size, buf.ubuf, buf.usize);
+	if (err)
+		return err;
+	return op->execute(file, &buf);
+}
+
+static long shm_region_ioctl(struct file *file, unsigned int cmd,
+			     unsigned long arg)
+{
+	return shm_do_ioctl(file, cmd, arg, SHM_ON_REGION);
+}
+
+static long shm_control_ioctl(struct file *file, unsigned int cmd,
+			      unsigned long arg)
+{
+	return shm_do_ioctl(file, cmd, arg, SHM_ON_CONTROL | SHM_ON_REGION);
+}
+
+static const struct file_operations shm_region_fops = {
+	.owner			= THIS_MODULE,
+	.open			= shm_region_open,
+	.release		= shm_release,
+	.llseek			= generic_file_llseek,
+	.read_iter		= shm_read_iter,
+	.write_iter		= shm_write_iter,
+	.splice_read		= copy_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.mmap_prepare		= shm_region_mmap_prepare,
+	.get_unmapped_area	= thp_get_unmapped_area,
+	.fsync			= noop_fsync,
+	.unlocked_ioctl		= shm_region_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.show_fdinfo		= shm_show_fdinfo,
+};
+
+/*
+ * Boot regions and their nodes
+ */
+
+static int shm_node_open(struct inode *inode, struct file *file)
+{
+	struct shm_node *node = container_of(file->private_data, struct shm_node,
+					     misc);
+
+	file->private_data = NULL;
+	file->f_mapping = node->region->inode.i_mapping;
+	shm_enter(node->region, file);
+	return 0;
+}
+
+static const struct file_operations shm_node_fops = {
+	.owner			= THIS_MODULE,
+	.open			= shm_node_open,
+	.release		= shm_release,
+	.llseek			= generic_file_llseek,
+	.read_iter		= shm_read_iter,
+	.write_iter		= shm_write_iter,
+	.splice_read		= copy_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.mmap_prepare		= shm_node_mmap_prepare,
+	.get_unmapped_area	= thp_get_unmapped_area,
+	.fsync			= noop_fsync,
+	.unlocked_ioctl		= shm_region_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.show_fdinfo		= shm_show_fdinfo,
+};
+
+static const struct file_operations shm_control_fops = {
+	.owner			= THIS_MODULE,
+	.open			= shm_node_open,
+	.release		= shm_release,
+	.llseek			= generic_file_llseek,
+	.read_iter		= shm_read_iter,
+	.write_iter		= shm_write_iter,
+	.splice_read		= copy_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.mmap_prepare		= shm_node_mmap_prepare,
+	.get_unmapped_area	= thp_get_unmapped_area,
+	.fsync			= noop_fsync,
+	.unlocked_ioctl		= shm_control_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.show_fdinfo		= shm_show_fdinfo,
+};
+
+static int shm_parse_boot_flag(const char *text, struct shm_boot_spec *spec)
+{
+	u16 mode;
+
+	if (!strcmp(text, "contig")) {
+		spec->flags |= SHM_KERNEL_CREATE_CONTIG;
+		return 0;
+	}
+	if (!strcmp(text, "small")) {
+		spec->flags |= SHM_KERNEL_CREATE_SMALL;
+		return 0;
+	}
+	if (strncmp(text, "mode=", 5) || kstrtou16(text + 5, 8, &mode) ||
+	    mode & ~0777)
+		return -EINVAL;
+	spec->mode = mode;
+	return 0;
+}
+
+/* Parses name:size[:flag...], which it cuts into pieces. */
+VISIBLE_IF_KUNIT int shm_parse_boot_spec(char *text, struct shm_boot_spec *spec)
+{
+	char *name = strsep(&text, ":");
+	char *size = strsep(&text, ":");
+	const char *c;
+	char *flag;
+	int err;
+
+	*spec = (struct shm_boot_spec) { .name = name, .mode = 0600 };
+	err = shm_check_name(name, strlen(name));
+	if (err)
+		return err;
+	/* The name becomes that of a device node. */
+	for (c = name; *c; c++)
+		if (!isalnum(*c) && !strchr("._-", *c))
+			return -EINVAL;
+	if (!size || shm_parse_size(size, &spec->size) || !spec->size ||
+	    spec->size > MAX_LFS_FILESIZE)
+		return -EINVAL;
+	while ((flag = strsep(&text, ":"))) {
+		err = shm_parse_boot_flag(flag, spec);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(shm_parse_boot_spec);
+
+static void shm_free_node(struct shm_node *node)
+{
+	list_del(&node->link);
+	misc_deregister(&node->misc);
+	shm_unbind(node->region);
+	kfree(node->misc.name);
+	kfree(node);
+}
+
+static int shm_add_node(const struct shm_boot_spec *spec, const char *node_name,
+			const struct file_operations *fops)
+{
+	struct shm_node *node __free(kfree) = kzalloc_obj(*node);
+	const char *misc_name __free(kfree) = kstrdup(node_name, GFP_KERNEL);
+	const char *text __free(kfree) = kstrdup(spec->name, GFP_KERNEL);
+	struct shm_region *region;
+	int err;
+
+	if (!node || !misc_name || !text)
+		return -ENOMEM;
+
+	region = shm_create(spec->size, spec->mode,
+			    spec->flags | SHM_KERNEL_INFO_BOOT, NUMA_NO_NODE);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	shm_publish(region);
+	shm_put_initial_content(region);
+	err = shm_bind(region, &QSTR(text));
+	/* From here on the name has a hold on the region. */
+	dput(region->dentry);
+	if (err)
+		return err;
+	retain_and_null_ptr(text);
+
+	node->region = region;
+	node->misc.minor = MISC_DYNAMIC_MINOR;
+	node->misc.name = misc_name;
+	node->misc.fops = fops;
+	node->misc.mode = spec->mode;
+	err = misc_register(&node->misc);
+	if (err) {
+		shm_unbind(region);
+		return err;
+	}
+	retain_and_null_ptr(misc_name);
+	list_add(&no_free_ptr(node)->link, &shm_nodes);
+	return 0;
+}
+
+static int shm_add_region0(void)
+{
+	const struct shm_boot_spec spec = {
+		.name = "region0",
+		.size = shm_size,
+		.flags = SHM_KERNEL_CREATE_CONTIG,
+		.mode = 0600,
+	};
+	int err = -EINVAL;
+
+	if (shm_size && shm_size <= MAX_LFS_FILESIZE)
+		err = shm_add_node(&spec, KBUILD_MODNAME, &shm_control_fops);
+	if (err)
+		pr_err("cannot make region 0 of %llu bytes (size=): %pe\n",
+		       shm_size, ERR_PTR(err));
+	return err;
+}
+
+static int shm_add_boot_region(char *text)
+{
+	const char *copy __free(kfree) = kstrdup(text, GFP_KERNEL);
+	const char *node_name __free(kfree) = NULL;
+	struct shm_boot_spec spec;
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	err = shm_parse_boot_spec(text, &spec);
+	if (!err) {
+		node_name = kasprintf(GFP_KERNEL, SHM_NAME "/%s", spec.name);
+		err = node_name ? shm_add_node(&spec, node_name, &shm_node_fops) :
+				  -ENOMEM;
+	}
+	if (err)
+		pr_err("cannot make the region \"%s\" (regions=): %pe\n", copy,
+		       ERR_PTR(err));
+	return err;
+}
+
+static int shm_add_boot_regions(void)
+{
+	char *list __free(kfree) = kstrdup(shm_boot_regions ?: "", GFP_KERNEL);
+	char *rest = list, *text;
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	while ((text = strsep(&rest, ","))) {
+		if (!*text)
+			continue;
+		err = shm_add_boot_region(text);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Live objects: what the tests compare to find a leak. */
+static int shm_stats_show(struct seq_file *m, void *unused)
+{
+	scoped_guard(mutex, &shm_regions_lock)
+		seq_printf(m, "regions %lu\n", shm_nr_regions);
+	seq_printf(m, "files %ld\n", atomic_long_read(&shm_nr_files));
+	guard(mutex)(&shm_account_lock);
+	seq_printf(m, "pages %lu\n", shm_nr_pages);
+	seq_printf(m, "users %lu\n", shm_nr_users);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(shm_stats);
+
+static void shm_inode_init_once(void *object)
+{
+	struct shm_region *region = object;
+
+	inode_init_once(&region->inode);
+}
+
+static void shm_drop_persistent(void)
+{
+	struct rb_node *node;
+
+	while ((node = rb_first(&shm_names)))
+		shm_unbind(shm_name_entry(node));
+}
+
+/*
+ * The last file of a region is closed in two steps: __fput() first drops the
+ * module's reference and then the file's on the region and on the mount. We may
+ * be called in between. So before anything of the module can go, wait until
+ * nobody but us has the superblock, and then until inodes freed by RCU are gone.
+ */
+static void shm_unmount(void)
+{
+	struct super_block *sb = shm_mnt->mnt_sb;
+
+	atomic_inc(&sb->s_active);
+	kern_unmount(shm_mnt);
+	while (atomic_read(&sb->s_active) > 1)
+		fsleep(USEC_PER_MSEC);
+	deactivate_super(sb);
+	rcu_barrier();
+}
+
+static void shm_teardown(void)
+{
+	struct shm_node *node, *next;
+
+	debugfs_remove(shm_debugfs);
+	list_for_each_entry_safe(node, next, &shm_nodes, link)
+		shm_free_node(node);
+	shm_drop_persistent();
+	shm_unmount();
+	kmem_cache_destroy(shm_region_cache);
+	xa_destroy(&shm_users);
+}
+
+static int __init shm_init(void)
+{
+	int err;
+
+	shm_region_cache = kmem_cache_create("shm_kernel_region",
+					     sizeof(struct shm_region), 0,
+					     SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
+					     shm_inode_init_once);
+	if (!shm_region_cache)
+		return -ENOMEM;
+	shm_mnt = kern_mount(&shm_fs_type);
+	if (IS_ERR(shm_mnt)) {
+		kmem_cache_destroy(shm_region_cache);
+		return PTR_ERR(shm_mnt);
+	}
+
+	shm_debugfs = debugfs_create_dir(SHM_NAME, NULL);
+	debugfs_create_file("stats", 0400, shm_debugfs, NULL, &shm_stats_fops);
+
+	err = shm_add_region0();
+	if (!err)
+		err = shm_add_boot_regions();
+	if (err)
+		shm_teardown();
+	return err;
+}
+module_init(shm_init);
+
+static void __exit shm_exit(void)
+{
+	shm_teardown();
+}
+module_exit(shm_exit);
+
+MODULE_AUTHOR("shm_kernel developers <shm-kernel@example.org>");
+MODULE_DESCRIPTION("Memory shared by the kernel and user space");
+MODULE_LICENSE("GPL");
