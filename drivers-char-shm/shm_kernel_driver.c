@@ -1292,8 +1292,8 @@ struct shm_cmd {
 
 static long shm_ioctl_create(struct file *file, struct shm_cmd *cmd)
 {
-	const struct shm_kernel_create *args = &cmd->args.create;
 	char *text __free(kfree) = NULL;
+	const struct shm_kernel_create *args = &cmd->args.create;
 	struct qstr name = {};
 	int node = NUMA_NO_NODE;
 	struct shm_region *region;
@@ -1735,7 +1735,7 @@ VISIBLE_IF_KUNIT int shm_parse_boot_spec(char *text, struct shm_boot_spec *spec)
 		return err;
 	/* The name becomes that of a device node. */
 	for (c = name; *c; c++)
-		if (!isalnum(*c) && !strchr("._-", *c))
+		if (!isascii(*c) || (!isalnum(*c) && !strchr("._-", *c)))
 			return -EINVAL;
 	if (!size || shm_parse_size(size, &spec->size) || !spec->size ||
 	    spec->size > MAX_LFS_FILESIZE)
