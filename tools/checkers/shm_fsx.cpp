@@ -899,11 +899,17 @@ private:
 
 	void set_size(std::size_t size)
 	{
-		if (size < size_)
+		if (size < size_) {
 			forget(size, size_);
+			tail_clean_ = true;
+		} else if (page_up(size) != page_up(size_)) {
+			tail_clean_ = true;
+		}
+		/*
+		 * Else what was stored behind the old end may be behind the new
+		 * one still: only what became content has to be zero.
+		 */
 		size_ = size;
-		/* The new last page has been zeroed from the end on. */
-		tail_clean_ = true;
 	}
 
 	void renew_resident()
@@ -1440,7 +1446,7 @@ private:
 	std::size_t max_ = 0;
 	bool resize_ = false;
 	bool tail_ = false;
-	/* Nothing was stored behind the end since the size changed. */
+	/* What is behind the end in the last page has to be zero. */
 	bool tail_clean_ = false;
 	std::vector<std::uint8_t> model_;
 	/* The operation that set each byte, for the report. */

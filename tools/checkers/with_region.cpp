@@ -18,6 +18,7 @@
 #include <linux/shm_kernel.h>
 #include <string>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace {
@@ -29,10 +30,12 @@ constexpr int region_fd = 100;
 
 constexpr const char *usage_text =
 	"usage: with_region [--name NAME] [--small] [--contig] SIZE COMMAND ARG...\n"
+	"       with_region --memfd SIZE COMMAND ARG...\n"
 	"\n"
 	"Makes a region of SIZE bytes (suffix K, M or G) and runs COMMAND with the\n"
 	"region open as descriptor 100 and REGION_PATH=/proc/self/fd/100 in its\n"
-	"environment. Exit status: the command's, or 125 if it could not be run.\n";
+	"environment. Exit status: the command's, or 125 if it could not be run.\n"
+	"--memfd gives a memfd instead, to see what the command makes of that.\n";
 
 [[noreturn]] void usage_error()
 {
@@ -79,12 +82,36 @@ std::uint64_t parse_size(const char *text)
 	return value;
 }
 
+int make_memfd(std::uint64_t length)
+{
+	int fd = ::memfd_create("with_region", MFD_CLOEXEC);
+
+	if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(length)) < 0)
+		die("memfd_create");
+	return fd;
+}
+
+int make_region(shm_kernel_create &args)
+{
+	int control = ::open(control_node, O_RDWR | O_CLOEXEC);
+
+	if (control < 0)
+		die(control_node);
+
+	int fd = ::ioctl(control, SHM_KERNEL_IOC_CREATE, &args);
+
+	if (fd < 0)
+		die("SHM_KERNEL_IOC_CREATE");
+	return fd;
+}
+
 } // namespace
 
 int main(int argc, char **argv)
 {
 	shm_kernel_create args{};
 	std::string name;
+	bool memfd = false;
 	int i = 1;
 
 	for (; i < argc && std::strncmp(argv[i], "--", 2) == 0; i++) {
@@ -94,6 +121,8 @@ int main(int argc, char **argv)
 			args.flags |= SHM_KERNEL_CREATE_CONTIG;
 		} else if (std::strcmp(argv[i], "--name") == 0 && i + 1 < argc) {
 			name = argv[++i];
+		} else if (std::strcmp(argv[i], "--memfd") == 0) {
+			memfd = true;
 		} else if (std::strcmp(argv[i], "--help") == 0) {
 			std::fputs(usage_text, stdout);
 			return 0;
@@ -112,15 +141,8 @@ int main(int argc, char **argv)
 		args.name_len = static_cast<std::uint32_t>(name.size());
 	}
 
-	int control = ::open(control_node, O_RDWR | O_CLOEXEC);
+	int fd = memfd ? make_memfd(args.length) : make_region(args);
 
-	if (control < 0)
-		die(control_node);
-
-	int fd = ::ioctl(control, SHM_KERNEL_IOC_CREATE, &args);
-
-	if (fd < 0)
-		die("SHM_KERNEL_IOC_CREATE");
 	/* dup2() gives a descriptor that stays open over exec. */
 	if (::dup2(fd, region_fd) < 0)
 		die("dup2");
