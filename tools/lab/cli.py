@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line of ./lab."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+
+import guests
+import kernel
+import ui
+from ui import LabError
+
+
+def add_kernel_options(parser):
+    parser.add_argument("--kernel", metavar="7.3|6.12|6.1|DIR", help="kernel source: a base fetched from Debian, or a tree of one's own (default: 7.3)")
+    parser.add_argument("--newest", action="store_true", help="ask the Debian archive for a newer point release, instead of using the one in the cache")
+    parser.add_argument("--qemu", action="store_true", help="boot x86-64 under QEMU instead of User-Mode Linux")
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="lab", description="Takes a kernel source, applies the series, builds, boots and tests it.")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    one = commands.add_parser("run", help="run a command in a guest with the driver loaded")
+    add_kernel_options(one)
+    one.add_argument("--params", default="", metavar="'NAME=VALUE ...'", help="module parameters")
+    one.add_argument("--no-load", action="store_true", help="leave it to the command to load the module, $LAB_MODULE")
+    one.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="end a guest that runs longer (default: 600; 0: never)")
+    one.add_argument("words", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
+    one.set_defaults(call=run)
+
+    one = commands.add_parser("shell", help="the same with an interactive shell")
+    add_kernel_options(one)
+    one.add_argument("--params", default="", metavar="'NAME=VALUE ...'", help="module parameters")
+    one.set_defaults(call=shell)
+    return top
+
+
+def variant(args):
+    return kernel.X86 if args.qemu else kernel.UML
+
+
+def write_to(stream):
+    def write(data):
+        stream.buffer.write(data)
+        stream.buffer.flush()
+
+    return write
+
+
+def run(args):
+    build = kernel.build(variant(args), args.kernel, args.newest)
+    guest = guests.Guest(build, params=args.params, load=not args.no_load)
+    outcome = guest.run(shlex.join(args.words) + "\n", write_to(sys.stdout), write_to(sys.stderr), args.timeout)
+    if outcome.broken:
+        ui.note(outcome.explain())
+    return outcome.exit_status()
+
+
+def shell(args):
+    if not sys.stdin.isatty():
+        raise LabError("a shell needs a terminal; for a single command there is: lab run -- COMMAND")
+    build = kernel.build(variant(args), args.kernel, args.newest)
+    guest = guests.Guest(build, params=args.params)
+    ui.note("the guest's files are this machine's, read-only; /tmp is writable; leave with exit")
+    outcome = guest.run("exec bash -i\n", timeout=0, terminal=True)
+    if outcome.broken:
+        ui.note(outcome.explain())
+    return outcome.exit_status()
+
+
+def terminated(*_):
+    # Unwinds the stack, so that guests end and files are removed.
+    sys.exit(143)
+
+
+def main(argv=None):
+    signal.signal(signal.SIGTERM, terminated)
+    args = parser().parse_args(argv)
+    # Whatever stops `lab run` short of the command's own status counts as a guest that broke.
+    failed = guests.BROKEN if args.command == "run" else 1
+    try:
+        return args.call(args)
+    except LabError as err:
+        ui.note(str(err))
+        return failed
+    except KeyboardInterrupt:
+        ui.note("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output is gone: nothing more can be said, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as err:
+        if err.errno == 28:
+            ui.note(f"the disk is full: {err.filename or err}")
+        else:
+            ui.note(f"{err.filename or ''}: {err.strerror or err}")
+        return failed

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building a kernel of a patched tree, its module, and the user-space header of the series."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import packages
+import patches
+import paths
+import proc
+import source
+from ui import LabError, note, step, warn
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kind of kernel that the lab builds."""
+
+    name: str
+    arch: str
+    config: str
+    image: str
+    targets: tuple
+    objects: int  # compiled in a build from nothing, for the progress until one was counted
+
+
+UML = Variant("uml", "um", "uml.config", "linux", ("all",), 740)
+X86 = Variant("x86", "x86_64", "x86.config", "arch/x86/boot/bzImage", ("bzImage", "modules"), 1400)
+
+
+@dataclass
+class Build:
+    """A built kernel."""
+
+    variant: Variant
+    source: source.Source
+    directory: Path
+
+    @property
+    def image(self):
+        return self.directory / self.variant.image
+
+    @property
+    def module(self):
+        return self.directory / "drivers" / "char" / "shm_kernel_driver.ko"
+
+    @property
+    def kunit_modules(self):
+        return sorted((self.directory / "drivers" / "char").glob("shm_kernel*kunit*.ko")) + sorted(
+            (self.directory / "drivers" / "char").glob("shm_kernel*test*.ko")
+        )
+
+    @property
+    def headers(self):
+        """The directory to give to a compiler with -isystem for <linux/shm_kernel.h>."""
+        return self.source.work / "headers"
+
+
+def jobs():
+    return len(os.sched_getaffinity(0))
+
+
+def make_env(work):
+    """ccache that does not mind where the cache is, and builds that do not differ by when and where."""
+    env = proc.clean_env(
+        KBUILD_BUILD_TIMESTAMP="2026-01-01",
+        KBUILD_BUILD_USER="shm_kernel",
+        KBUILD_BUILD_HOST="lab",
+        CCACHE_BASEDIR=work,
+        CCACHE_COMPILERCHECK="content",
+    )
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARCH", "CROSS_COMPILE", "KCONFIG_CONFIG", "O"):
+        env.pop(name, None)
+    return env
+
+
+def wanted_symbols(config):
+    return re.findall(r"^(CONFIG_\w+)=(.+)$", config.read_text(encoding="utf-8"), re.M)
+
+
+def make(work, tree, output, arch, *words):
+    return ["make", "-C", tree, f"O={output}", f"ARCH={arch}", "CC=ccache gcc", f"-j{jobs()}", *words]
+
+
+def first_error(text):
+    """The line that says best why a build failed."""
+    for pattern in (r"^.*(?:fatal error|error): .*$", r"^.*Error \d+.*$", r"^.*\*\*\*.*$"):
+        found = re.search(pattern, text, re.M)
+        if found:
+            return found.group(0).strip()
+    return proc.tail(text, 1)
+
+
+def compiler_identity():
+    gcc = shutil.which("gcc")
+    if not gcc:
+        return "none"
+    status = os.stat(os.path.realpath(gcc))
+    return f"{os.path.realpath(gcc)} {status.st_size} {int(status.st_mtime)}"
+
+
+def configure(src, variant, directory, env):
+    config = paths.LAB / "configs" / variant.config
+    env = dict(env, KCONFIG_ALLCONFIG=str(config))
+    done = proc.attempt(make(src.work, src.patched, directory, variant.arch, "-s", "allnoconfig"), env=env)
+    if done.returncode:
+        raise LabError(f"configuring Linux {src.version} for {variant.name} failed: {first_error(done.stderr + done.stdout)}")
+    have = dict(wanted_symbols(directory / ".config"))
+    unset = [f"{name}={value}" for name, value in wanted_symbols(config) if value != "n" and have.get(name) != value]
+    ours = [symbol for symbol in unset if symbol.startswith("CONFIG_SHM_KERNEL_DRIVER=")]
+    if ours:
+        raise LabError(f"Linux {src.version} for {variant.name} has no {ours[0]} after configuring: the series does not add it, or something that it depends on is off")
+    if unset:
+        warn(f"this kernel has no {', '.join(unset)} ({variant.config})")
+
+
+def compile_kernel(src, variant, directory, env):
+    counter = paths.Stamp(directory / ".lab-objects")
+    full = not (directory / variant.image).exists()
+    expected = int(counter.read() or variant.objects)
+    done = 0
+    log = directory / "lab-build.log"
+    with step(f"building Linux {src.version} for {'User-Mode Linux' if variant is UML else variant.name}") as now:
+
+        def progress(line):
+            nonlocal done
+            if re.match(r"\s+(CC|AS)\s", line):
+                done += 1
+            show()
+
+        def show():
+            if full:
+                now.progress(f"[{done:4d}/~{max(expected, done)} objects]")
+            elif done:
+                now.progress(f"[{done} objects]")
+            else:
+                now.progress("")
+
+        status, text = proc.follow(make(src.work, src.patched, directory, variant.arch, *variant.targets), progress, show, env=env)
+        log.write_text(text, encoding="utf-8")
+        if status:
+            if "No space left on device" in text:
+                raise LabError(f"building the kernel: the disk of {directory} is full")
+            raise LabError(f"building Linux {src.version} for {variant.name} failed: {first_error(text)} (all of it: {log})")
+        now.result = f"[{done} objects]"
+    for line in re.findall(r"^.*shm_kernel\S*:\d+:.*warning: .*$", text, re.M):
+        warn(line.strip())
+    if full:
+        counter.write(str(done))
+
+
+def install_headers(src, directory, env):
+    """The series' user-space headers as make headers_install would leave them, without the other thousand."""
+    done = proc.attempt(make(src.work, src.patched, directory, UML.arch, "-s", "scripts_unifdef"), env=env)
+    if done.returncode:
+        raise LabError(f"building scripts/unifdef failed: {first_error(done.stderr + done.stdout)}")
+    target = src.work / "headers"
+    shutil.rmtree(target, ignore_errors=True)
+    for path in patches.content(src.applied):
+        prefix = "include/uapi/linux/"
+        if not path.startswith(prefix):
+            continue
+        installed = target / "linux" / path[len(prefix) :]
+        installed.parent.mkdir(parents=True, exist_ok=True)
+        done = proc.attempt(["sh", src.patched / "scripts/headers_install.sh", src.patched / path, installed], cwd=directory, env=dict(env, srctree=str(src.patched)))
+        if done.returncode:
+            raise LabError(f"installing {path} failed: {proc.tail(done.stderr, 2)}")
+
+
+def build(variant, kernel=None, newest=False):
+    """The Build of VARIANT for the source that KERNEL names, made or brought up to date where needed."""
+    packages.ensure("source", "kernel")
+    src = source.get(kernel, newest)
+    series = patches.series_for(src.version, src.describe() if src.own else f"linux-source-{src.version}")
+    tree_key = source.update_tree(src, series)
+    directory = src.work / variant.name
+    result = Build(variant, src, directory)
+    key = {
+        "tree": json.loads(tree_key),
+        "config": hashlib.sha256((paths.LAB / "configs" / variant.config).read_bytes()).hexdigest(),
+        "compiler": compiler_identity(),
+    }
+    with paths.locked(src.work):
+        stamp = paths.Stamp(directory / ".lab-stamp")
+        if stamp.read() == json.dumps(key) and result.image.exists() and result.module.exists():
+            return result
+        env = make_env(src.work)
+        paths.need_space(paths.make_dir(directory), 200 if result.image.exists() else source.BUILD_MIB, "building a kernel")
+        stamp.forget()
+        configure(src, variant, directory, env)
+        compile_kernel(src, variant, directory, env)
+        if not result.module.exists():
+            raise LabError(f"the build made no {result.module.name}: does the series add it to drivers/char/Makefile?")
+        install_headers(src, directory, env)
+        stamp.write(json.dumps(key))
+    return result
