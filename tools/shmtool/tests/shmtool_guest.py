@@ -1,0 +1,842 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSL-1.0
+"""Every command of shmtool on real regions. Needs root and the driver.
+
+Copyright (C) 2026 shm_kernel developers <shm-kernel@example.org>
+"""
+
+import base64
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+from tap import Skip, run_all, test, tool_from_arguments
+
+DEVICE = "/dev/shm_kernel_driver"
+STATS = "/sys/kernel/debug/shm_kernel/stats"
+NOBODY = 65534
+LARGE = 12 << 20
+
+tool = tool_from_arguments()
+
+
+def writable_directory():
+    for parent in (None, "/run", "/dev/shm"):
+        try:
+            return tempfile.mkdtemp(prefix="shmtool-test.", dir=parent)
+        except OSError:
+            continue
+    sys.exit("no directory to write to")
+
+
+SCRATCH = writable_directory()
+
+
+def scratch_file(name, content):
+    path = os.path.join(SCRATCH, name)
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def regions():
+    """The list as JSON, by name; unnamed ones by id."""
+    entries = json.loads(tool.ok("list", "--json").out)
+    return {entry["name"] if entry["name"] is not None else entry["id"]: entry
+            for entry in entries}
+
+
+def info(region):
+    return json.loads(tool.ok("info", "--json", "--", region).out)
+
+
+def read(region, *options):
+    return tool.ok("read", *options, "--", region).out
+
+
+class Region:
+    """A region for one test, gone afterwards."""
+
+    def __init__(self, name, size, *options):
+        self.name = name
+        tool.ok("create", *options, "--", name, str(size))
+
+    def __enter__(self):
+        return self.name
+
+    def __exit__(self, *exception):
+        tool("remove", "--", self.name)
+
+
+class OpenedToAll:
+    """The node open to everybody, so that the region's own mode counts."""
+
+    def __enter__(self):
+        self.mode = stat.S_IMODE(os.stat(DEVICE).st_mode)
+        os.chmod(DEVICE, 0o666)
+
+    def __exit__(self, *exception):
+        os.chmod(DEVICE, self.mode)
+
+
+def boot_region():
+    """A boot region other than region 0."""
+    for name, entry in regions().items():
+        if "boot" in entry["flags"] and name != "region0":
+            return name
+    raise Skip("no boot region: load the driver with regions=")
+
+
+@test
+def list_and_info_of_region_0():
+    """list and info show region 0"""
+    entry = regions()["region0"]
+    assert "boot" in entry["flags"] and entry["node"] == DEVICE, entry
+    assert {"futex", "gup"} <= set(entry["capabilities"]), entry
+    for operand in ("-", DEVICE, "region0"):
+        assert info(operand)["id"] == entry["id"], operand
+    text = tool.ok("list").text
+    assert re.match(r"NAME +SIZE +ALLOCATED +OWNER +MODE +FILES +MAPS +FLAGS\n", text), text
+    assert re.search(r"^region0 .* root +rw-------", text, re.M), text
+    text = tool.ok("info", "-").text
+    for title in ("Name: +region0", "Size: ", "Allocated: ", "Owner: +root \\(0\\)",
+                  "Mode: +0600 \\(rw-------\\)", "Open files: ", "Flags: +boot",
+                  "Works: +futex", "Node: +" + DEVICE):
+        assert re.search("^" + title, text, re.M), (title, text)
+
+
+@test
+def region_0_content():
+    """reset brings the words of region 0 back, clear zeroes them"""
+    size = regions()["region0"]["size"]
+    tool.ok("clear", "-")
+    assert read("-") == bytes(size)
+    tool.ok("write", "-", "--offset", "8", "--string", "ready")
+    assert read(DEVICE, "--offset=8", "--length=5") == b"ready"
+    tool.ok("reset", "-")
+    expected = bytearray(size)
+    expected[0:4] = (0x1111).to_bytes(4, sys.byteorder)
+    if size >= 0x104:
+        expected[0x100:0x104] = (0x2222).to_bytes(4, sys.byteorder)
+    assert read("-") == bytes(expected)
+    assert read("region0") == bytes(expected)
+
+
+@test
+def create_and_remove():
+    """create makes a persistent zeroed region and says so; remove ends it"""
+    result = tool.ok("create", "t1", "100K")
+    assert re.fullmatch(r"t1: 100 KiB \(102400 bytes\), stays until it is removed "
+                        r"\(shmtool remove t1\) or the driver is unloaded\n", result.text), result
+    entry = info("t1")
+    assert entry["size"] == 102400 and entry["flags"] == ["persist"], entry
+    assert entry["mode"] == "0600" and entry["owner"] == "root", entry
+    assert entry["files"] == 0 and entry["mappings"] == 0 and entry["tag"] == "", entry
+    assert read("t1") == bytes(102400)
+    assert tool.ok("remove", "t1").out == b""
+    assert "t1" not in regions()
+
+
+@test
+def create_options():
+    """create takes mode, small, tag, sizes with suffixes, and prints JSON"""
+    result = tool.ok("create", "t2", "0x1001", "--mode", "u=rw,g=r", "--small", "--tag", "v1",
+                     "--json")
+    entry = json.loads(result.out)
+    try:
+        assert entry == info("t2"), entry
+        assert entry["size"] == 4097 and entry["allocated"] == 8192, entry
+        assert entry["mode"] == "0640" and entry["tag"] == "v1", entry
+        assert set(entry["flags"]) == {"persist", "small"}, entry
+    finally:
+        tool.ok("remove", "t2")
+    with Region("t2", 0) as name:
+        assert info(name)["size"] == 0 and read(name) == b""
+        assert tool.ok("dump", name).out == b""
+
+
+@test
+def create_contiguous():
+    """a contiguous region has a fixed size, and the error says why"""
+    with Region("t3", 8192, "--contig") as name:
+        assert "contig" in info(name)["capabilities"]
+        tool.fails(1, r"resize 't3': its size is fixed, as it is contiguous \(", "resize", name,
+                   "4096")
+
+
+@test
+def create_twice():
+    """a name that is taken is an error that shows the way"""
+    with Region("t4", 1) as name:
+        for words in (["4K"], ["--from", "/etc/passwd"], ["1", "--", "true"]):
+            tool.fails(1, r"create 't4': there is a region of that name already "
+                          r"\(look at it: shmtool info t4; or free the name: shmtool remove t4\)",
+                       "create", name, *words)
+        assert info(name)["size"] == 1
+
+
+@test
+def create_with_command():
+    """create -- COMMAND holds the region while the command runs, and then no more"""
+    result = tool("create", "t5", "64K", "--", tool.path, "info", "t5", "--json")
+    entry = json.loads(result.out)
+    assert result.status == 0 and entry["flags"] == [] and entry["files"] == 1, result
+    assert "t5" not in regions()
+    for status in (0, 1, 42):
+        assert tool("create", "t5", "1", "--", "sh", "-c", "exit %d" % status).status == status
+    assert tool("create", "t5", "1", "--", "sh", "-c", "kill -9 $$").status == 128 + 9
+    tool.fails(1, r"run '/nosuch': no such file or directory", "create", "t5", "1", "--", "/nosuch")
+    assert "t5" not in regions()
+
+
+@test
+def create_with_command_persist():
+    """create --persist -- COMMAND leaves the region"""
+    assert tool("create", "t6", "1", "--persist", "--", "true").status == 0
+    try:
+        assert info("t6")["flags"] == ["persist"]
+    finally:
+        tool.ok("remove", "t6")
+
+
+@test
+def create_with_command_killed():
+    """a region held for a command is gone after kill -9, and SIGTERM reaches the command"""
+    def start(*command):
+        process = subprocess.Popen([tool.path, "create", "t7", "1", "--", *command],
+                                   stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"up\n"
+        assert "t7" in regions()
+        return process
+
+    process = start("sh", "-c", "echo up; exec sleep 2")
+    process.kill()
+    process.wait()
+    assert "t7" not in regions()
+    process = start("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
+    process.terminate()
+    assert process.wait(timeout=20) == 7
+    assert "t7" not in regions()
+
+
+@test
+def create_from_file():
+    """create --from publishes a file, complete or not at all"""
+    content = random.Random(1).randbytes(123457)
+    path = scratch_file("content", content)
+    tool.ok("create", "t8", "--from", path)
+    assert read("t8") == content
+    tool.ok("remove", "t8")
+    tool.ok("create", "t8", "200000", "--from", path)
+    assert read("t8") == content + bytes(200000 - len(content))
+    tool.ok("remove", "t8")
+    tool.fails(1, r"create 't8': 120\.6 KiB|create 't8': 121 KiB", "create", "t8", "100K",
+               "--from", path)
+    tool.fails(1, r"'/nosuch': no such file", "create", "t8", "--from", "/nosuch")
+    tool.fails(1, r"is a directory", "create", "t8", "4K", "--from", "/")
+    tool.fails(2, r"SIZE: the size of '-' is not known", "create", "t8", "--from", "-",
+               stdin=b"abc")
+    assert "t8" not in regions()
+    tool.ok("create", "t8", "4", "--from", "-", stdin=b"abc")
+    assert read("t8") == b"abc\0"
+    tool.ok("remove", "t8")
+    tool.fails(1, r"it is full after 2 bytes", "create", "t8", "2", "--from", "-", stdin=b"abc")
+    assert "t8" not in regions()
+
+
+@test
+def create_too_large():
+    """what cannot be had fails, says why, and leaves nothing"""
+    before = set(regions())
+    tool.fails(1, r"create 't9': there is not enough memory \(", "create", "t9", "1P")
+    with OpenedToAll():
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+        tool.fails(1, r"create 't9': a limit of the driver is reached \(.*max_user",
+                   "create", "t9", str(total), user=NOBODY)
+    assert set(regions()) == before
+
+
+@test
+def remove_several():
+    """remove takes all of its names away even if one fails"""
+    tool.ok("create", "t10a", "1")
+    tool.ok("create", "t10b", "1")
+    tool.fails(1, r"remove 't10x': there is no region of that name \(did you mean 't10b'\?\)",
+               "remove", "t10a", "t10x", "t10b")
+    assert not {"t10a", "t10b"} & set(regions())
+    tool.fails(1, r"remove 'quite-other': .*'shmtool list' shows", "remove", "quite-other")
+
+
+@test
+def boot_regions_stay():
+    """boot regions are neither removed, revoked nor resized, and the errors say why"""
+    size = str(info("-")["size"] * 2)
+    tool.fails(1, r"remove 'region0': a boot region keeps its name", "remove", "region0")
+    tool.fails(1, r"remove region 0: a boot region goes with", "remove", "-")
+    tool.fails(1, r"revoke region 0: a boot region cannot be revoked", "revoke", "-")
+    tool.fails(1, r"resize 'region0': the size of a boot region is fixed \(module parameters",
+               "resize", "region0", size)
+    tool.fails(1, r"resize region 0: the size of a boot region is fixed", "resize", "-", size)
+
+
+@test
+def boot_region_nodes():
+    """a boot region works by its name and by the path of its node"""
+    name = boot_region()
+    node = "/dev/shm_kernel/" + name
+    assert info(node)["id"] == info(name)["id"] and info(name)["node"] == node
+    tool.ok("write", node, "--string", "by node")
+    assert read(name, "--length", "7") == b"by node"
+    tool.ok("write", name, "--string", "by name")
+    assert read(node, "--length", "7") == b"by name"
+    tool.ok("reset", name)
+    assert read(node) == bytes(info(name)["size"])
+    tool.fails(1, r"remove 'by", "remove", "by")
+    tool.fails(1, r"a boot region goes with", "remove", node)
+    tool.fails(1, r"size of a boot region is fixed", "resize", node, "1")
+
+
+@test
+def write_and_read():
+    """write takes standard input, files, strings and hexadecimal, at any offset"""
+    with Region("t11", 10000) as name:
+        model = bytearray(10000)
+
+        def put(offset, data):
+            model[offset:offset + len(data)] = data
+            assert read(name) == bytes(model)
+
+        tool.ok("write", name, stdin=b"input")
+        put(0, b"input")
+        tool.ok("write", name, "--offset", "4095", "--string", "edge")
+        put(4095, b"edge")
+        tool.ok("write", name, "-o", "1KiB", "--hex", "DE ad:be,ef")
+        put(1024, b"\xde\xad\xbe\xef")
+        path = scratch_file("piece", b"x" * 5000)
+        tool.ok("write", name, "--offset=5000", "--file", path)
+        put(5000, b"x" * 5000)
+        tool.ok("write", name, "--file", "-", stdin=b"dash")
+        put(0, b"dash")
+        with open(path, "rb") as file:
+            file.seek(4990)
+            tool.ok("write", name, stdin=file)
+        put(0, b"x" * 10)
+        tool.ok("write", name, "--string", "")
+        tool.ok("write", name, "--offset", "10000", "--string", "")
+        with open("/proc/self/stat", "rb") as file:
+            assert tool("write", name, stdin=file).status == 0
+        assert read(name, "--length", "4") != b"xxxx"
+
+
+@test
+def write_too_much():
+    """what does not fit is an error; if its size is known nothing is written"""
+    with Region("t12", 100) as name:
+        tool.fails(1, r"write 't12': 101 bytes do not fit into the 100 bytes that it has "
+                      r"\(make it larger: shmtool resize t12 101\)",
+                   "write", name, "--string", "x" * 101)
+        tool.fails(1, r"6 bytes do not fit into the 5 bytes from there to its end .*resize t12 101",
+                   "write", name, "-o", "95", "--hex", "000000000000")
+        tool.fails(1, r"101 bytes do not fit", "write", name, "--file",
+                   scratch_file("long", b"y" * 101))
+        assert read(name) == bytes(100)
+        tool.fails(1, r"it is full after 100 bytes, and there is more", "write", name,
+                   stdin=b"z" * 101)
+        assert read(name) == b"z" * 100
+        tool.ok("write", name, stdin=b"w" * 100)
+        tool.fails(1, r"the offset 101 is past the end, which is at 100", "write", name,
+                   "--offset", "101", "--string", "")
+        assert read(name) == b"w" * 100
+
+
+@test
+def write_json():
+    """write --json says how much was written"""
+    with Region("t13", 100) as name:
+        report = json.loads(tool.ok("write", name, "-o", "10", "--json", stdin=b"abc").out)
+        assert report == {"region": name, "offset": 10, "written": 3}, report
+
+
+@test
+def read_ranges():
+    """read honours offset and length and ends with the region"""
+    content = random.Random(2).randbytes(70001)
+    with Region("t14", len(content)) as name:
+        tool.ok("write", name, stdin=content)
+        assert read(name) == content
+        assert read(name, "--offset", "70000") == content[70000:]
+        assert read(name, "--offset", "70001") == b""
+        assert read(name, "--offset=4095", "--length=2") == content[4095:4097]
+        assert read(name, "--length", "0") == b""
+        assert read(name, "-o", "70000", "-n", "1G") == content[70000:]
+        tool.fails(1, r"read 't14': the offset 70002 is past the end, which is at 70001",
+                   "read", name, "--offset", "70002")
+        report = json.loads(tool.ok("read", name, "-o", "5", "-n", "60000", "--json").out)
+        assert base64.b64decode(report["data_base64"], validate=True) == content[5:60005]
+        assert (report["region"], report["offset"], report["length"]) == (name, 5, 60000)
+
+
+@test
+def read_to_closed_pipe():
+    """read ends silently by SIGPIPE when nobody reads"""
+    with Region("t15", 4 << 20) as name:
+        process = subprocess.Popen([tool.path, "read", name], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE,
+                                   preexec_fn=lambda: signal.signal(signal.SIGPIPE,
+                                                                    signal.SIG_DFL))
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == -signal.SIGPIPE
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([tool.path, "read", name], stdout=full, stderr=subprocess.PIPE,
+                                  check=False)
+        assert done.returncode == 1 and b"standard output: no space left" in done.stderr, done
+
+
+@test
+def dump_as_hexdump():
+    """dump prints what hexdump -C prints"""
+    content = bytearray(random.Random(3).randbytes(5000))
+    content[100:3000] = bytes(2900)
+    with Region("t16", len(content)) as name:
+        tool.ok("write", name, stdin=bytes(content))
+        text = tool.ok("dump", name).text
+        assert text.startswith("00000000  ") and text.endswith("\n00001388\n"), text
+        assert text.count("\n*\n") == 1
+        everything = tool.ok("dump", name, "--no-squeezing").text
+        assert "*\n" not in re.sub(r"\|.*\|", "", everything)
+        assert len(everything.splitlines()) == (5000 + 15) // 16 + 1
+        path = scratch_file("dump", bytes(content))
+        if shutil.which("hexdump"):
+            for options, words in ((["-C"], []), (["-Cv"], ["-v"]),
+                                   (["-C", "-s", "37", "-n", "4000"], ["-o", "37", "-n", "4000"])):
+                expected = subprocess.run(["hexdump", *options, path], stdout=subprocess.PIPE,
+                                          check=True).stdout
+                assert tool.ok("dump", name, *words).out == expected, options
+        report = json.loads(tool.ok("dump", name, "--json").out)
+        assert base64.b64decode(report["data_base64"]) == bytes(content)
+        tool.fails(1, r"dump 't16': the offset", "dump", name, "-o", "1M")
+
+
+@test
+def clear_and_reset():
+    """clear and reset zero a region; several at once"""
+    with Region("t17a", 5000) as one, Region("t17b", 10) as two:
+        for command in ("clear", "reset"):
+            tool.ok("write", one, stdin=b"x" * 5000)
+            tool.ok("write", two, stdin=b"y" * 10)
+            tool.ok(command, one, two)
+            assert read(one) == bytes(5000) and read(two) == bytes(10)
+        tool.fails(1, r"clear 'nosuch': there is no region", "clear", "nosuch", one)
+
+
+@test
+def resize():
+    """resize grows with zeros and shrinks to the byte"""
+    with Region("t18", 10) as name:
+        tool.ok("write", name, stdin=b"0123456789")
+        tool.ok("resize", name, "4")
+        assert read(name) == b"0123"
+        tool.ok("resize", name, "1M")
+        assert read(name) == b"0123" + bytes((1 << 20) - 4)
+        tool.ok("resize", name, "0")
+        assert info(name)["size"] == 0
+        tool.ok("resize", name, "3")
+        assert read(name) == bytes(3)
+        tool.fails(1, r"resize 't18': there is not enough memory", "resize", name, "1P")
+        assert info(name)["size"] == 3
+
+
+@test
+def chmod_and_chown():
+    """chmod and chown take numbers, names and symbols"""
+    with Region("t19", 10) as name:
+        tool.ok("chmod", "0640", name)
+        assert info(name)["mode"] == "0640"
+        tool.ok("chmod", "g+w,o=r", name)
+        assert info(name)["mode"] == "0664"
+        tool.ok("chmod", "0", name)
+        assert info(name)["mode"] == "0000"
+        tool.ok("chown", "12345:54321", name)
+        entry = info(name)
+        assert (entry["uid"], entry["gid"]) == (12345, 54321), entry
+        assert entry["owner"] is None and entry["group"] is None, entry
+        assert re.search(r"^t19 .* 12345 ", tool.ok("list").text, re.M)
+        tool.ok("chown", ":0", name)
+        entry = info(name)
+        assert (entry["uid"], entry["gid"]) == (12345, 0), entry
+        tool.ok("chown", "root:", name)
+        assert info(name)["owner"] == "root"
+
+
+@test
+def access_of_others():
+    """without permission each command fails, says why, and changes nothing"""
+    def as_nobody(pattern, *words):
+        tool.fails(1, pattern, *words, user=NOBODY)
+
+    with Region("t20", 10) as name:
+        as_nobody(r"^shmtool: /dev/shm_kernel_driver: you may not open it \(use sudo", "list")
+        as_nobody(r"^shmtool: /dev/shm_kernel_driver: you may not open it \(use sudo", "info", "-")
+        with OpenedToAll():
+            listed = json.loads(tool.ok("list", "--json", user=NOBODY).out)
+            assert name not in [entry["name"] for entry in listed]
+            as_nobody(r"read 't20': permission denied \(.*chmod\)", "read", name)
+            tool.ok("chmod", "0644", name)
+            listed = json.loads(tool.ok("list", "--json", user=NOBODY).out)
+            assert name in [entry["name"] for entry in listed]
+            assert tool.ok("read", name, user=NOBODY).out == bytes(10)
+            for words in (["write", name, "--string", "x"], ["clear", name], ["reset", name],
+                          ["resize", name, "1"]):
+                as_nobody(r"'t20': its mode 0644 does not let you: it belongs to root:root \(",
+                          *words)
+            as_nobody(r"remove 't20': you do not own it", "remove", name)
+            as_nobody(r"chmod 't20': you may not change", "chmod", "0666", name)
+            as_nobody(r"chown 't20': you may not change", "chown", str(NOBODY), name)
+            as_nobody(r"revoke 't20': only root may", "revoke", name)
+            tool.ok("chown", str(NOBODY), name)
+            tool.ok("chmod", "0600", name, user=NOBODY)
+            tool.ok("write", name, "--string", "mine", user=NOBODY)
+            tool.ok("remove", name, user=NOBODY)
+
+
+@test
+def revoke():
+    """revoke ends a region that somebody has open, and says so afterwards"""
+    process = subprocess.Popen([tool.path, "create", "t21", "4K", "--", "sh", "-c",
+                                "echo up; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    number = info("t21")["id"]
+    holder = None
+    for descriptor in os.listdir("/proc/%d/fd" % process.pid):
+        path = "/proc/%d/fdinfo/%s" % (process.pid, descriptor)
+        with open(path, encoding="utf-8") as file:
+            if re.search(r"^shm_kernel-id:\t%d$" % number, file.read(), re.M):
+                holder = "/proc/%d/fd/%s" % (process.pid, descriptor)
+    assert holder
+    assert info(holder)["id"] == number
+    tool.ok("write", holder, "--string", "by fd")
+    assert read("t21", "--length", "5") == b"by fd"
+    tool.ok("revoke", "t21")
+    tool.fails(1, r"'t21': there is no region of that name", "read", "t21")
+    entry = json.loads(tool.ok("info", "--id", str(number), "--json").out)
+    assert entry["name"] is None and "revoked" in entry["flags"] and entry["size"] == 0, entry
+    assert number in regions()
+    assert re.search(r"^\(none\) .*revoked", tool.ok("list").text, re.M)
+    process.communicate(b"\n")
+    tool.fails(1, r"no region that you may see has the id", "info", "--id", str(number))
+
+
+@test
+def removed_but_open():
+    """a removed region that is still open is listed without a name"""
+    process = subprocess.Popen([tool.path, "create", "t22", "4K", "--", "sh", "-c",
+                                "echo up; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    number = info("t22")["id"]
+    tool.ok("remove", "t22")
+    entry = regions()[number]
+    assert "removed" in entry["flags"] and entry["name"] is None, entry
+    assert re.search(r"^Name: +\(none\)$", tool.ok("info", "--id", str(number)).text, re.M)
+    process.communicate(b"\n")
+    assert number not in regions()
+
+
+@test
+def info_by_id():
+    """info --id finds a region and refuses what is no id"""
+    entry = regions()["region0"]
+    by_id = json.loads(tool.ok("info", "--id", str(entry["id"]), "--json").out)
+    assert by_id["name"] == "region0"
+    tool.fails(1, r"no region that you may see has the id 999999999", "info", "--id", "999999999")
+    tool.fails(2, r"--id: 'x' is not a number", "info", "--id", "x")
+
+
+@test
+def hostile_names():
+    """hostile names are escaped on printing, exact in JSON, and usable"""
+    names = [b"a b", b" lead", b"-dash", b"--json", b"new\nline", b"\033[31mred\033[0m", b"\\n",
+             b"it's", b'quo"te', b"*", b"$(reboot)", b"\xff\xfe", "größe".encode(),
+             "a\u202eb".encode(), b"\xc3", b"x" * 255, b"id:1", b"\x7f", b"...", b"~"]
+    before = regions()
+    for name in names:
+        tool.ok("create", "--", name, "10")
+    try:
+        listed = tool.ok("list")
+        assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xe2\x80\xae", listed.out), listed
+        assert len(listed.text.splitlines()) == len(before) + len(names) + 1, listed
+        assert "größe" in listed.text
+
+        entries = json.loads(tool.ok("list", "--json").out)[len(before):]
+        for name, entry in zip(names, entries, strict=True):
+            try:
+                assert entry["name"] == name.decode() and "name_hex" not in entry, entry
+            except UnicodeDecodeError:
+                assert bytes.fromhex(entry["name_hex"]) == name, entry
+        assert tool.ok("list", "--null").out.split(b"\0")[len(before):-1] == names
+
+        # the escaped form is what a shell reads back
+        for locale in ("C", "C.UTF-8"):
+            escaped = tool.ok("list", "--names", env={"LC_ALL": locale}).out.split(b"\n")
+            script = b"printf '%s\\0' " + b" ".join(
+                b"$'" + word + b"'" for word in escaped[len(before):-1])
+            back = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE,
+                                  env={"LC_ALL": "C"}, check=True).stdout
+            assert back.split(b"\0")[:-1] == names, (escaped, back)
+
+        for name, entry in zip(names, entries):
+            tool.ok("write", "--string=x", "--", name)
+            assert tool.ok("read", "--length=1", "--", name).out == b"x"
+            again = tool("create", "--", name, "10")
+            assert again.status == 1, again
+            assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", again.err), again
+            assert json.loads(tool.ok("info", "--json", "--", name).out)["id"] == entry["id"]
+    finally:
+        tool("remove", "--", *names)
+
+
+@test
+def hostile_tags():
+    """a tag is shown escaped, and exact in JSON"""
+    with Region("t23", 1, "--tag", b"\033[2J\xff") as name:
+        assert "\\x1b[2J\\xff" in tool.ok("info", name).text
+        assert "\\x1b[2J\\xff" in tool.ok("list", "--long").text
+        assert bytes.fromhex(info(name)["tag_hex"]) == b"\033[2J\xff"
+    with Region("t23", 1, "--tag", "x" * 32) as name:
+        assert info(name)["tag"] == "x" * 32
+
+
+@test
+def list_filters_and_order():
+    """list filters by pattern and use, and sorts"""
+    with Region("t24-b", 3000) as b, Region("t24-a", 9000) as a, Region("t24-c", 1) as c:
+        def names(*words):
+            return tool.ok("list", "--names", *words).text.split()
+
+        assert names("t24-*") == [b, a, c]
+        assert names("t24-[ab]", c) == [b, a, c]
+        assert names("--sort", "name", "t24-*") == [a, b, c]
+        assert names("--sort", "size", "t24-*") == [a, b, c]
+        assert names("-rs", "size", "t24-*") == [c, b, a]
+        assert names("nothing") == []
+        assert set(names("--unused")) >= {a, b, c} and "region0" not in names("--unused")
+        assert "region0" in names("--mine")
+        assert "9000" in tool.ok("list", "--bytes", a).text
+        tool.fails(2, r"--sort: 'x' is no key", "list", "--sort", "x")
+        tool.ok("chown", "12345", a)
+        assert names("--mine", "t24-*") == [b, c]
+
+
+@test
+def many_regions():
+    """list shows more regions than one call of LIST returns"""
+    names = ["t25-%03d" % i for i in range(66)]
+    try:
+        for name in names:
+            tool.ok("create", name, "1", "--small")
+        assert tool.ok("list", "--names", "t25-*").text.split() == names
+    finally:
+        tool.ok("remove", *names)
+
+
+@test
+def looking_keeps_nothing_alive():
+    """list and info open no region"""
+    with Region("t26", 1) as name:
+        assert info(name)["files"] == 0
+        assert regions()[name]["files"] == 0
+    assert name not in regions()
+
+
+@test
+def width_and_colours():
+    """on a terminal the table fits it and has colours; NO_COLOR and pipes have none"""
+    with Region("t27-" + "long" * 40, 1) as name:
+        for columns in (40, 60, 80, 120):
+            status, shown = tool.on_terminal("list", "--long", columns=columns)
+            assert status == 0 and "\033[1m" in shown, shown
+            plain = re.sub(r"\033\[[0-9;]*m", "", shown)
+            assert max(map(len, plain.split("\r\n"))) <= columns, (columns, plain)
+            assert "t27-" in plain and "\u2026" in plain
+        status, shown = tool.on_terminal("list", env={"NO_COLOR": "1"})
+        assert "\033" not in shown
+        status, shown = tool.on_terminal("list", env={"TERM": "dumb"})
+        assert "\033" not in shown
+        text = tool.ok("list").text
+        assert name in text and "\033" not in text
+        status, shown = tool.on_terminal("read", name)
+        assert status == 1 and "the data would go to the terminal" in shown, shown
+        status, shown = tool.on_terminal("info", name, "--json")
+        assert status == 0 and "\033" not in shown and '\n  "id"' in shown, shown
+        assert json.loads(shown)["name"] == name
+
+
+def slowly(pieces, delay):
+    def feed(descriptor):
+        for _ in range(pieces):
+            os.write(descriptor, bytes(LARGE // pieces))
+            time.sleep(delay)
+    return feed
+
+
+@test
+def progress_of_a_long_write():
+    """a long write shows rate and amount on a terminal and ends with a whole line"""
+    with Region("t28", LARGE) as name:
+        status, shown = tool.on_terminal("write", name, feed=slowly(12, 0.1))
+        assert status == 0, shown
+        assert re.search(r"\rwrite 't28'  [0-9.]+ MiB  [0-9.]+ [KMG]iB/s", shown), shown
+        assert re.search(r"100%  12\.0 MiB of 12 MiB  .*\033\[K\r\n$", shown), shown
+
+
+@test
+def no_progress_where_nobody_looks():
+    """a long write without a terminal shows nothing, nor does a short one with it"""
+    with Region("t29", LARGE) as name:
+        reader, writer = os.pipe()
+        feeder = os.fork()
+        if feeder == 0:
+            os.close(reader)
+            slowly(12, 0.1)(writer)
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as source:
+            tool.ok("write", name, stdin=source)
+        os.waitpid(feeder, 0)
+        status, shown = tool.on_terminal("write", name, "--string", "short")
+        assert (status, shown) == (0, ""), shown
+
+
+@test
+def progress_of_a_long_read():
+    """a long read shows percent and time left on a terminal"""
+    with Region("t30", LARGE) as name:
+        reader, writer = os.pipe()
+        drain = os.fork()
+        if drain == 0:
+            os.close(writer)
+            while os.read(reader, 1 << 16):
+                time.sleep(0.006)
+            os._exit(0)
+        os.close(reader)
+        status, shown = tool.on_terminal("read", name, stdout_to_file=writer)
+        os.close(writer)
+        os.waitpid(drain, 0)
+        assert status == 0, shown
+        assert re.search(r"\rread 't30' +\d+%  [0-9.]+ MiB of 12 MiB  .*/s  0:0\d left", shown), shown
+        assert re.search(r" 100%  .*\033\[K\r\n$", shown), shown
+
+
+@test
+def interrupted_write():
+    """SIGINT during a long write leaves a clean line and ends by the signal"""
+    with Region("t31", LARGE) as name:
+        status, shown = tool.on_terminal("write", name, feed=slowly(200, 0.1),
+                                         interrupt_at=rb"MiB/s|KiB/s")
+        assert status == -signal.SIGINT, (status, shown)
+        last = shown.split("\r\033[K")[-1]
+        assert re.fullmatch(r"shmtool: write 't31': interrupted after [0-9.]+ [KM]iB\r\n", last), shown
+
+
+@test
+def terminated_while_waiting():
+    """SIGTERM ends a write that waits for its input"""
+    with Region("t32", 100) as name:
+        process = subprocess.Popen([tool.path, "write", name], stdin=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdin.write(b"part")
+        process.stdin.flush()
+        deadline = time.monotonic() + 20
+        while read(name, "-n", "4") != b"part" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGTERM
+        assert re.search(rb"interrupted after 4 B", process.stderr.read())
+        assert read(name, "--length", "4") == b"part"
+
+
+@test
+def doctor():
+    """doctor finds all well, and its JSON says the same"""
+    before = set(regions())
+    result = tool("doctor")
+    assert result.status == 0 and result.err == b"", result
+    lines = result.text.splitlines()
+    report = json.loads(tool.ok("doctor", "--json").out)
+    assert report["status"] in ("ok", "warn"), report
+    assert [c["name"] for c in report["checks"]] == [
+        line.split()[1] for line in lines if re.match("(OK|NOTE|WARN|FAIL) ", line)]
+    checks = {c["name"]: c for c in report["checks"]}
+    for name in ("driver", "device", "access", "parameters", "regions", "memory", "trial"):
+        assert checks[name]["status"] in ("ok", "note"), checks[name]
+    if os.path.exists(STATS):
+        assert checks["counters"]["status"] == "ok", checks
+    assert set(regions()) == before
+
+
+@test
+def doctor_finds_faults():
+    """doctor finds a node that is missing, stale, closed or open to all"""
+    aside = DEVICE + ".aside"
+    os.rename(DEVICE, aside)
+    try:
+        result = tool("doctor", "--json")
+        checks = {c["name"]: c for c in json.loads(result.out)["checks"]}
+        assert result.status == 1 and checks["device"]["status"] == "fail", result
+        assert checks["device"]["mend"].startswith("mknod"), result
+        tool.fails(1, r"^shmtool: /dev/shm_kernel_driver: there is no such device \(load", "list")
+        os.mknod(DEVICE, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        result = tool("doctor")
+        assert result.status == 1 and re.search(r"^FAIL  device .*is device 1:3", result.text,
+                                                re.M), result
+        tool.fails(1, r"no region|not|driver", "list")
+        os.unlink(DEVICE)
+        with open(DEVICE, "wb"):
+            pass
+        result = tool("doctor")
+        assert result.status == 1 and "no character device" in result.text, result
+        os.unlink(DEVICE)
+    finally:
+        os.rename(aside, DEVICE)
+    with OpenedToAll():
+        result = tool("doctor")
+        assert result.status == 0 and re.search(r"^WARN  device .*everybody", result.text,
+                                                re.M), result
+    result = tool("doctor", user=NOBODY)
+    assert result.status == 1 and re.search(r"^FAIL  access .*permission denied", result.text,
+                                            re.M), result
+    assert "udev" in result.text
+
+
+@test
+def nothing_is_left():
+    """the tests leave no region and no open file behind"""
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    assert all("boot" in entry["flags"] for entry in regions().values()), regions()
+    if os.path.exists(STATS):
+        with open(STATS, encoding="utf-8") as stats:
+            counters = dict(line.split() for line in stats)
+        assert counters["files"] == "0", counters
+        assert int(counters["regions"]) == len(regions()), counters
+
+
+if not os.path.exists(DEVICE):
+    print("1..0 # SKIP the driver is not loaded")
+    sys.exit(77)
+if os.geteuid() != 0:
+    print("1..0 # SKIP needs root")
+    sys.exit(77)
+tool.copy_for_others(SCRATCH)
+LEFT_OVER = [name for name, entry in regions().items() if "boot" not in entry["flags"]]
+if LEFT_OVER:
+    sys.exit("there are regions already: %s" % LEFT_OVER)
+sys.exit(run_all())
