@@ -492,7 +492,8 @@ static int shm_grow_table(struct shm_region *region)
 	rcu_read_unlock();
 
 	max = region->nr_pages >> order;
-	table = kvmalloc(struct_size(table, folios, max), GFP_KERNEL_ACCOUNT);
+	table = kvmalloc(struct_size(table, folios, max), GFP_KERNEL_ACCOUNT |
+			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	if (!table)
 		return -ENOMEM;
 	table->shift = order + PAGE_SHIFT;

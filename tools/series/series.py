@@ -144,15 +144,6 @@ def insert(text, rule, what):
     """@text with rule["text"] put before or after the line that matches."""
     lines = text.splitlines(keepends=True)
     added = rule["text"]
-    if rule.get("sorted_section"):
-        # MAINTAINERS: before the first section whose title sorts behind ours.
-        title = added.splitlines()[0]
-        starts = [i for i in range(1, len(lines)) if lines[i - 1] == "\n" and re.match(r"[A-Z0-9]", lines[i])
-                  and i + 1 < len(lines) and re.match(r"[A-Z]:\t", lines[i + 1])]
-        for i in starts:
-            if lines[i].rstrip("\n") > title:
-                return "".join(lines[:i]) + added.rstrip("\n") + "\n\n" + "".join(lines[i:])
-        raise SeriesError(f"{what}: no section sorts behind '{title}'")
     if rule.get("at") == "end":
         return text + added
     key = "before" if "before" in rule else "after"
@@ -162,6 +153,30 @@ def insert(text, rule, what):
         raise SeriesError(f"{what}: no line matches '{rule[key]}'")
     i = hits[-1] + (key == "after")
     return "".join(lines[:i]) + added + "".join(lines[i:])
+
+
+def insert_section(text, section):
+    """@text, a MAINTAINERS file, with @section at its place in the alphabet."""
+    title = section.splitlines()[0]
+    lines = text.splitlines(keepends=True)
+    starts = [i for i in range(1, len(lines) - 1) if lines[i - 1] == "\n" and re.match(r"[A-Z0-9]", lines[i])
+              and re.match(r"[A-Z]:\t", lines[i + 1])]
+    # The file is sorted but for a few sections, so look for our neighbour, not for the first that is behind us.
+    before = max((i for i in starts if lines[i].rstrip("\n") < title), key=lambda i: lines[i], default=None)
+    behind = [i for i in starts if before is not None and i > before]
+    if not behind:
+        raise SeriesError(f"MAINTAINERS: no place for '{title}'")
+    return "".join(lines[:behind[0]]) + section + "\n" + "".join(lines[behind[0]:])
+
+
+def maintainers_section(paths):
+    """Our section with the F: lines of @paths only, those that exist so far."""
+    kept = [line for line in (ROOT / "MAINTAINERS").read_text().splitlines(keepends=True)
+            if not line.startswith("F:") or line[3:].strip() in paths]
+    missing = set(paths) - {line[3:].strip() for line in kept if line.startswith("F:")}
+    if missing:
+        raise SeriesError(f"MAINTAINERS does not list {sorted(missing)}")
+    return "".join(kept)
 
 
 # --- Making the series ------------------------------------------------------
@@ -178,7 +193,7 @@ def git(repo, *args, **kwargs):
 
 def kernel_files(plan):
     """Files of the kernel that the series changes but does not add."""
-    return sorted({rule["file"] for patch in plan["patch"] for rule in patch.get("insert", [])})
+    return sorted({rule["file"] for patch in plan["patch"] for rule in patch.get("insert", [])} | {"MAINTAINERS"})
 
 
 def write(repo, name, text):
@@ -216,7 +231,11 @@ def build_series(plan, tree, repo):
     first = next(i for i, p in enumerate(patches) if p.get("staged"))
     staged = StagedFile(staged_source, patches, first)
 
+    maintainers = (tree / "MAINTAINERS").read_text()
+    maintained = []
     for number, patch in enumerate(patches):
+        maintained += patch.get("maintains", [])
+        write(repo, "MAINTAINERS", insert_section(maintainers, maintainers_section(maintained)))
         for target, source in patch.get("files", {}).items():
             path = ROOT / source
             if path.is_dir():
@@ -235,6 +254,8 @@ def build_series(plan, tree, repo):
         message = f"{patch['subject']}\n\n{patch['body'].strip()}\n\n{SIGNED_OFF}\n"
         git(repo, "commit", "-q", "-F", "-", input=message, date=f"2026-11-21T00:{number:02}:00Z")
 
+    if maintainers_section(maintained) != (ROOT / "MAINTAINERS").read_text():
+        raise SeriesError("MAINTAINERS lists a file that no patch maintains")
     final = (repo / plan["staged"]["target"]).read_text()
     if final != staged_source.read_text():
         diff = "".join(list(difflib.unified_diff(staged_source.read_text().splitlines(True),
@@ -243,7 +264,7 @@ def build_series(plan, tree, repo):
 
 
 def format_series(base, repo, out):
-    git(repo, "format-patch", "-q", "--zero-commit", "--no-signature", "--full-index", "--cover-letter", "-N",
+    git(repo, "format-patch", "-q", "--zero-commit", "--no-signature", "--full-index", "--cover-letter", "-n",
         "--subject-prefix", f"PATCH {base}", "-o", str(out), "base")
     cover = out / "0000-cover-letter.patch"
     text = cover.read_text()
