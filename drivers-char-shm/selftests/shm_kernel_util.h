@@ -24,7 +24,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <linux/io_uring.h>
 #include <linux/shm_kernel.h>
 
 #define CONTROL_NODE	"/dev/shm_kernel_driver"
@@ -447,6 +449,74 @@ static inline long smaps_kib(const void *addr, const char *field)
 	}
 	fclose(file);
 	return value;
+}
+
+/* An io_uring of one entry, by hand: no library is needed for that. */
+struct ring {
+	int fd;
+	size_t size;
+	struct io_uring_params params;
+	char *rings;
+	struct io_uring_sqe *sqes;
+};
+
+static inline int ring_open(struct ring *ring)
+{
+	memset(ring, 0, sizeof(*ring));
+	ring->fd = syscall(__NR_io_uring_setup, 1, &ring->params);
+	if (ring->fd < 0)
+		return -1;
+	ring->size = ring->params.cq_off.cqes +
+		     ring->params.cq_entries * sizeof(struct io_uring_cqe);
+	if (ring->size < ring->params.sq_off.array + sizeof(__u32))
+		ring->size = ring->params.sq_off.array + sizeof(__u32);
+	ring->rings = mmap(NULL, ring->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   ring->fd, IORING_OFF_SQ_RING);
+	ring->sqes = mmap(NULL, sizeof(*ring->sqes), PROT_READ | PROT_WRITE,
+			  MAP_SHARED, ring->fd, IORING_OFF_SQES);
+	return ring->rings == MAP_FAILED || ring->sqes == MAP_FAILED ? -1 : 0;
+}
+
+static inline void ring_close(struct ring *ring)
+{
+	munmap(ring->sqes, sizeof(*ring->sqes));
+	munmap(ring->rings, ring->size);
+	close(ring->fd);
+}
+
+static inline __u32 *ring_word(struct ring *ring, __u32 offset)
+{
+	return (__u32 *)(ring->rings + offset);
+}
+
+/* Gives back the result of the operation: bytes, or minus an error. */
+static inline int ring_do(struct ring *ring, int op, int flags, int fd,
+			  void *buf, unsigned int len, __u64 offset)
+{
+	__u32 *tail = ring_word(ring, ring->params.sq_off.tail);
+	__u32 mask = *ring_word(ring, ring->params.sq_off.ring_mask);
+	__u32 *head = ring_word(ring, ring->params.cq_off.head);
+	struct io_uring_cqe *cqe;
+	int res;
+
+	memset(ring->sqes, 0, sizeof(*ring->sqes));
+	ring->sqes->opcode = op;
+	ring->sqes->flags = flags;
+	ring->sqes->fd = fd;
+	ring->sqes->addr = (uintptr_t)buf;
+	ring->sqes->len = len;
+	ring->sqes->off = offset;
+	ring_word(ring, ring->params.sq_off.array)[*tail & mask] = 0;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	if (syscall(__NR_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS,
+		    NULL, 0) != 1)
+		return -errno;
+	mask = *ring_word(ring, ring->params.cq_off.ring_mask);
+	cqe = (struct io_uring_cqe *)(ring->rings + ring->params.cq_off.cqes) +
+	      (*head & mask);
+	res = cqe->res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return res;
 }
 
 #endif /* __SHM_KERNEL_UTIL_H */
