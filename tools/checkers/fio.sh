@@ -5,6 +5,7 @@
 # back: six I/O engines on region 0, on a boot region's node and on a region
 # file. A run on a file with one changed byte has to fail.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "$0")/lib.sh"
 
 size=4194304

@@ -5,6 +5,7 @@
 # on for region files that have them. One argument: how many operations a run
 # has (5000).
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "$0")/lib.sh"
 
 ops=${1:-5000}

@@ -10,6 +10,7 @@
 # end "successful" without having done anything, so the count of operations is
 # looked at too.
 
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "$0")/lib.sh"
 
 seconds=${1:-2}

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`lab bench`: counts instructions of system calls and faults on regions and their peers, and compares."""
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import guests
+import kernel
+import packages
+import paths
+import proc
+import ui
+from ui import LabError
+
+SOURCE = paths.CHECKOUT / "sdk" / "benchmarks" / "kernel"
+UAPI = paths.CHECKOUT / "drivers-char-shm" / "include" / "uapi"
+BASELINE = SOURCE / "baseline.json"
+PAGE = paths.CHECKOUT / "Documentation" / "benchmarks.rst"
+BEGIN = ".. The figures from here on are written by ./lab bench --write-page"
+END = ".. End of the figures"
+
+TOLERANCE = 0.01
+FLAGS = ["-O2", "-static", "-Wall"]
+
+PEERS = {
+    "region": "region",
+    "region_small": "region, 4K folios",
+    "region_kept": "region, device kept open",
+    "node": "node",
+    "memfd": "memfd",
+    "memfd_thp": "memfd huge",
+    "hugetlb": "hugetlb",
+    "shm": "POSIX shm",
+    "dma_heap": "dma-buf heap",
+    "floor": "floor",
+}
+OURS = ("region", "region_small", "region_kept", "node")
+
+# In the order of the page. Rows of one name are measured for several peers.
+ROWS = {
+    "pread_8": "pread 8 B",
+    "pread_4k": "pread 4 KiB",
+    "pread_64k": "pread 64 KiB",
+    "pread_1m": "pread 1 MiB",
+    "pwrite_8": "pwrite 8 B",
+    "pwrite_4k": "pwrite 4 KiB",
+    "pwrite_64k": "pwrite 64 KiB",
+    "pwrite_1m": "pwrite 1 MiB",
+    "load_mapped_1m": "load 1 MiB through a mapping",
+    "store_mapped_1m": "store 1 MiB through a mapping",
+    "fault_write": "write fault, page exists",
+    "fault_read": "read fault, page exists",
+    "mmap_munmap_16m": "mmap + munmap 16 MiB",
+    "attach_write_16m": "attach 16 MiB, write each page",
+    "attach_read_16m": "attach 16 MiB, read each page",
+    "attach_populate_16m": "attach 16 MiB, MAP_POPULATE",
+    "create_touch_destroy_64k": "create, touch, destroy 64 KiB",
+    "create_touch_destroy_1m": "create, touch, destroy 1 MiB",
+    "create_touch_destroy_16m": "create, touch, destroy 16 MiB",
+    "create_populate_destroy_16m": "create, populate, destroy 16 MiB",
+    "create_destroy_64k": "create, destroy 64 KiB, not mapped",
+    "create_destroy_1m": "create, destroy 1 MiB, not mapped",
+    "create_destroy_16m": "create, destroy 16 MiB, not mapped",
+    "open_close": "open by name + close",
+    "open_close_with_control": "open the device, a region by name, close both",
+    "getppid": "getppid",
+    "copy_4k": "copy 4 KiB",
+    "copy_64k": "copy 64 KiB",
+    "copy_1m": "copy 1 MiB",
+    "zero_4k": "zero 4 KiB",
+    "zero_64k": "zero 64 KiB",
+    "zero_1m": "zero 1 MiB",
+    "zero_16m": "zero 16 MiB",
+}
+
+BEST_PEER = "the best peer"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A row of ours is to cost at most FACTOR times a row of a peer's."""
+
+    row: str
+    ours: str
+    factor: float
+    peer: str
+    peer_row: str = ""  # the same row
+
+    @property
+    def title(self):
+        return f"{ROWS[self.row]}" + ("" if self.ours == "region" else f" ({PEERS[self.ours]})")
+
+    @property
+    def against(self):
+        if self.peer_row:
+            return ROWS[self.peer_row]
+        return PEERS.get(self.peer, self.peer)
+
+    @property
+    def key(self):
+        return f"{self.row}/{self.ours}/{self.peer_row or self.peer}"
+
+
+GOALS = [
+    Goal("store_mapped_1m", "region", 1.00, "memfd"),
+    Goal("load_mapped_1m", "region", 1.00, "memfd"),
+    Goal("pread_4k", "region", 0.70, "memfd"),
+    Goal("pread_1m", "region", 0.57, "memfd"),
+    Goal("pread_1m", "region", 1.005, "floor", "copy_1m"),
+    Goal("pwrite_4k", "region", 0.60, "memfd"),
+    Goal("pwrite_1m", "region", 0.51, "memfd"),
+    Goal("attach_write_16m", "region", 0.006, "memfd"),
+    Goal("attach_write_16m", "region", 0.80, "memfd_thp"),
+    Goal("attach_write_16m", "region", 0.10, "dma_heap"),
+    Goal("attach_write_16m", "region", 1.10, "hugetlb"),
+    Goal("attach_write_16m", "region_small", 0.42, "memfd"),
+    Goal("mmap_munmap_16m", "region", 0.93, BEST_PEER),
+    Goal("create_populate_destroy_16m", "region", 0.98, "memfd_thp"),
+    Goal("create_populate_destroy_16m", "region", 0.85, "dma_heap"),
+    Goal("create_populate_destroy_16m", "region", 1.12, "floor", "zero_16m"),
+    Goal("create_touch_destroy_64k", "region", 0.32, "memfd"),
+    Goal("create_touch_destroy_1m", "region", 0.12, "memfd"),
+    Goal("open_close", "region", 0.70, "shm"),
+]
+
+# Why a goal is missed, where somebody has found out; shown only while it is.
+WHY = {}
+
+LIMITS = """\
+Instructions are not time. Cache and TLB misses, page walks and contention cost nothing here, an atomic
+operation costs 1, and rep movs and rep stos count one for each 8 bytes. Figures compare only within one
+kernel, configuration and compiler."""
+
+
+def add_arguments(parser):
+    parser.add_argument("--json", action="store_true", help="print all figures and goals as JSON")
+    parser.add_argument("--gate", action="store_true", help=f"fail when a median of ours is more than {TOLERANCE:.0%} above the stored one")
+    parser.add_argument("--store", action="store_true", help="store the medians as the ones to compare with")
+    parser.add_argument("--write-page", action="store_true", help=f"write the figures to {PAGE.relative_to(paths.CHECKOUT)}")
+    parser.add_argument("--row", help="only rows whose name begins so, for example pread")
+    parser.add_argument("--part", choices=[*PEERS, "open"], help="only this peer's rows, or those of opening by name")
+    parser.add_argument("--image", type=Path, help="a kernel image of one's own, instead of the lab's")
+    parser.add_argument("--module", type=Path, help="the driver's module that belongs to it")
+
+
+@dataclass
+class OwnBuild:
+    """A kernel that somebody else has built."""
+
+    image: Path
+    module: Path
+
+
+def find_build(args):
+    if args.image or args.module:
+        if not (args.image and args.module):
+            raise LabError("--image and --module belong together")
+        for file in (args.image, args.module):
+            if not file.exists():
+                raise LabError(f"{file}: no such file")
+        return OwnBuild(args.image, args.module)
+    return kernel.build(kernel.X86, getattr(args, "kernel", None), getattr(args, "newest", False))
+
+
+def compiler():
+    return proc.output(["gcc", "--version"]).splitlines()[0]
+
+
+def compile_program():
+    packages.ensure("kernel")
+    directory = paths.make_dir(paths.cache() / "bench")
+    program = directory / "kernel_rows"
+    done = proc.attempt(["gcc", *FLAGS, "-isystem", UAPI, "-o", program, SOURCE / "kernel_rows.c"])
+    if done.returncode:
+        raise LabError(f"compiling kernel_rows.c failed: {proc.tail(done.stderr, 2)}")
+    return program
+
+
+def guest_script(args):
+    words = ["kernel_rows"]
+    if args.row:
+        words += ["--row", args.row]
+    if args.part:
+        words += ["--part", args.part]
+    # Huge pages for hugetlb are taken first; region 0 is as large as the regions. The firmware leaves a line open.
+    return f"""
+echo
+echo "# kernel $(uname -r)"
+echo "# config $(zcat /proc/config.gz | sha256sum | cut -c1-12)"
+echo 16 >/proc/sys/vm/nr_hugepages
+insmod /shm_kernel_driver.ko size=16M || echo "# insmod failed"
+{" ".join(words)} && echo "# done"
+"""
+
+
+def measure(build, args):
+    """Boot BUILD, run the program in it, and return what it printed as a dictionary."""
+    program = compile_program()
+    with ui.step("counting instructions"):
+        text = guests.qemu_icount(build, {"kernel_rows": program}, guest_script(args))
+    return parse(text)
+
+
+def parse(text):
+    result = {"kernel": "", "config": "", "compiler": compiler(), "rows": {}, "none": {}}
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("# kernel ") or line.startswith("# config "):
+            result[words[1]] = words[2]
+        elif line.startswith("# insmod failed"):
+            raise LabError("the driver did not load in the counting guest:\n" + proc.tail(text))
+        elif re.fullmatch(r"row \w+ \w+( \d+){5}", line):
+            values = dict(zip(("min", "median", "p90", "max", "calls"), map(int, words[3:])))
+            result["rows"].setdefault(words[1], {})[words[2]] = values
+        elif line.startswith("none ") and len(words) > 3:
+            result["none"].setdefault(words[1], {})[words[2]] = " ".join(words[3:])
+    if "# done" not in text.splitlines():
+        raise LabError("the counting guest did not get to its end:\n" + proc.tail(text))
+    return result
+
+
+def median(result, row, peer):
+    return result["rows"].get(row, {}).get(peer, {}).get("median")
+
+
+def best_peer(result, row):
+    values = [v["median"] for peer, v in result["rows"].get(row, {}).items() if peer not in OURS]
+    return min(values, default=None)
+
+
+def judge(result):
+    """The goals with their figures; those of rows that were not measured are left out."""
+    judged = []
+    for goal in GOALS:
+        ours = median(result, goal.row, goal.ours)
+        theirs = best_peer(result, goal.row) if goal.peer == BEST_PEER else median(result, goal.peer_row or goal.row, goal.peer)
+        if not ours or not theirs:
+            continue
+        ratio = ours / theirs
+        judged.append(
+            {
+                "goal": goal.title,
+                "key": goal.key,
+                "against": goal.against,
+                "ours": ours,
+                "theirs": theirs,
+                "ratio": round(ratio, 4),
+                "limit": goal.factor,
+                # A call that was interrupted by the timer one more time is no difference.
+                "met": ratio <= goal.factor * 1.0005,
+            }
+        )
+    return judged
+
+
+def short(value):
+    if value is None:
+        return "-"
+    if value < 10_000:
+        return str(value)
+    if value < 1_000_000:
+        return f"{value / 1000:.4g}k"
+    return f"{value / 1_000_000:.4g}M"
+
+
+def ratio_text(value):
+    return f"{value:.4f}" if value < 0.1 else f"{value:.3f}"
+
+
+def columns(result):
+    have = {peer for row in result["rows"].values() for peer in row}
+    return [peer for peer in PEERS if peer in have]
+
+
+def figure_table(result):
+    """Header and lines of cells, in the order of ROWS."""
+    peers = columns(result)
+    lines = [["", *(PEERS[peer] for peer in peers)]]
+    for row, title in ROWS.items():
+        if row in result["rows"]:
+            lines.append([title, *(short(median(result, row, peer)) for peer in peers)])
+    return lines
+
+
+def goal_table(judged):
+    lines = [["work", "against", "ours", "theirs", "ratio", "at most", ""]]
+    for g in judged:
+        verdict = "met" if g["met"] else "MISSED"
+        lines.append([g["goal"], g["against"], short(g["ours"]), short(g["theirs"]), ratio_text(g["ratio"]), str(g["limit"]), verdict])
+    return lines
+
+
+def as_text(lines):
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    shown = []
+    for line in lines:
+        cells = [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+        shown.append("  ".join(cells).rstrip())
+    return "\n".join(shown)
+
+
+def as_rst(lines):
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rule = "  ".join("=" * width for width in widths)
+    # A blank first cell would continue the row above.
+    rows = ["  ".join((cell or "\\").ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
+    return "\n".join([rule, rows[0], rule, *rows[1:], rule])
+
+
+def reasons(judged):
+    """Sentences for the goals that are missed and explained."""
+    return [f"{g['goal']} against {g['against']}: {WHY[g['key']]}" for g in judged if not g["met"] and g["key"] in WHY]
+
+
+def show(result, judged):
+    print(f"Instructions for each call, median; Linux {result['kernel']}, configuration {result['config']}, {result['compiler']}\n")
+    print(as_text(figure_table(result)))
+    for row, peers in result["none"].items():
+        for peer, reason in peers.items():
+            print(f"not measured: {ROWS.get(row, row)}, {PEERS.get(peer, peer)}: {reason}")
+    if judged:
+        met = sum(g["met"] for g in judged)
+        print(f"\n{as_text(goal_table(judged))}\n")
+        for text in reasons(judged):
+            print(text)
+        print(f"{met} of {len(judged)} goals met\n")
+    print(LIMITS)
+
+
+def write_page(result, judged):
+    text = PAGE.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise LabError(f"{PAGE} has lost the marks between which the figures stand")
+    figures = [
+        f"Linux {result['kernel']}, configuration ``{result['config']}``, {result['compiler']}.",
+        "Goals\n-----",
+        as_rst(goal_table(judged)),
+        *reasons(judged),
+        "All figures\n-----------",
+        "Instructions for one call, medians. A dash: there is no such call, or it was not measured.",
+        as_rst(figure_table(result)),
+    ]
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(before + BEGIN + "\n\n" + "\n\n".join(figures) + "\n\n" + END + after, encoding="utf-8")
+
+
+def baseline_key(result):
+    return f"{result['kernel']} {result['config']} {result['compiler']}"
+
+
+def medians(result):
+    return {f"{row}/{peer}": values["median"] for row, peers in result["rows"].items() for peer, values in peers.items()}
+
+
+def load_baseline():
+    try:
+        return json.loads(BASELINE.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def store(result):
+    baseline = load_baseline()
+    baseline[baseline_key(result)] = medians(result)
+    BASELINE.write_text(json.dumps(baseline, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def gate(result):
+    """Compare with the stored medians. Returns how many of ours got worse."""
+    stored = load_baseline().get(baseline_key(result))
+    if stored is None:
+        ui.warn(f"nothing is stored for {baseline_key(result)}: store it with --store")
+        return 0
+    worse = 0
+    for name, value in medians(result).items():
+        before = stored.get(name)
+        if not before or abs(value - before) <= before * TOLERANCE:
+            continue
+        change = f"{name}: {before} -> {value} ({(value - before) / before:+.1%})"
+        if name.rpartition("/")[2] not in OURS:
+            ui.warn(f"a peer has changed, so this is not the same measurement: {change}")
+        elif value > before:
+            worse += 1
+            ui.warn(f"worse than stored: {change}")
+        else:
+            ui.note(f"better than stored: {change}")
+    return worse
+
+
+def run(args):
+    build = find_build(args)
+    result = measure(build, args)
+    judged = judge(result)
+    if args.json:
+        print(json.dumps({**result, "goals": judged}, indent=1))
+    else:
+        show(result, judged)
+    if args.store:
+        store(result)
+    if args.write_page:
+        write_page(result, judged)
+    if args.gate and gate(result):
+        return 1
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args())
+    except LabError as err:
+        ui.note(str(err))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
