@@ -10,6 +10,7 @@
 #include <langinfo.h>
 #include <wchar.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -214,11 +215,15 @@ std::string shell_word(std::string_view text)
 	static constexpr std::string_view plain =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 		"_./:,+@%-";
+	const std::string shown = printable(text);
+	const auto safe = [](char c) {
+		return static_cast<unsigned char>(c) >= 0x80 ||
+		       plain.find(c) != std::string_view::npos;
+	};
 
-	if (!text.empty() &&
-	    text.find_first_not_of(plain) == std::string_view::npos)
-		return std::string(text);
-	return "$'" + printable(text) + "'";
+	if (!text.empty() && std::all_of(shown.begin(), shown.end(), safe))
+		return shown;
+	return "$'" + shown + "'";
 }
 
 std::size_t display_width(std::string_view text)

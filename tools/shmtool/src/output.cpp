@@ -112,7 +112,7 @@ std::string paint(colour c, std::string_view text)
 		code = "36";
 		break;
 	}
-	if (!wanted || !*code)
+	if (!wanted || !*code || text.empty())
 		return std::string(text);
 	return std::string("\033[")
 		.append(code)
@@ -234,6 +234,7 @@ std::string table::format(std::size_t width) const
 			pad = right ? 0 : fill;
 			first = false;
 		}
+		out.erase(out.find_last_not_of(' ') + 1);
 		out += '\n';
 	};
 

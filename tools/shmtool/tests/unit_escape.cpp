@@ -145,8 +145,9 @@ TEST_F(Escape, WidthAndShorten)
 	EXPECT_EQ(display_width(shorten("画像画像画像画像", 10)), 9u);
 }
 
-TEST(ShellWord, QuotedOnlyIfNeeded)
+TEST_F(Escape, AWordForAShellIsQuotedOnlyIfNeeded)
 {
+	EXPECT_EQ(shmtool::shell_word("größe"), "größe");
 	EXPECT_EQ(shmtool::shell_word("frames-1"), "frames-1");
 	EXPECT_EQ(shmtool::shell_word("a b"), "$'a b'");
 	EXPECT_EQ(shmtool::shell_word("a;rm"), "$'a;rm'");
