@@ -145,11 +145,13 @@ struct shm_region {
  * struct shm_node - the device node of a boot region
  * @link: entry of shm_nodes, which only module init and exit touch
  * @misc: the node
+ * @registered: whether @misc is
  * @region: the region, held until the module goes
  */
 struct shm_node {
 	struct list_head link;
 	struct miscdevice misc;
+	bool registered;
 	struct shm_region *region;
 };
 
@@ -606,6 +608,7 @@ static void shm_zero(struct shm_region *region, loff_t start, loff_t end)
 static int shm_grow(struct shm_region *region, loff_t size)
 {
 	struct inode *inode = &region->inode;
+	loff_t filled = (loff_t)region->nr_pages << PAGE_SHIFT;
 	int err;
 
 	err = shm_add_folios(region, shm_size_to_pages(size));
@@ -615,8 +618,7 @@ static int shm_grow(struct shm_region *region, loff_t size)
 	 * Whatever stores through a mapping left behind the end in its last
 	 * page, or through a pin in the rest of a folio, was never content.
 	 */
-	shm_zero(region, i_size_read(inode),
-		 min(size, (loff_t)region->nr_pages << PAGE_SHIFT));
+	shm_zero(region, i_size_read(inode), filled);
 	/* Last: from here on the new pages can be seen. */
 	i_size_write(inode, size);
 	return 0;
@@ -627,9 +629,9 @@ static int shm_grow(struct shm_region *region, loff_t size)
  * must not be lost and a folio with our reference on it cannot be split; its
  * rest becomes invisible and is zeroed. Folios behind it go.
  *
- * Faults check the size with the folio locked and map it before they unlock
- * it. So once we have had the lock after changing the size, there is no page
- * behind the end left that is yet to be mapped.
+ * A fault may have looked at the size before we took the invalidate lock and
+ * map its page only now. It does so with the folio locked, so once we have had
+ * that lock, too, no page behind the end is yet to be mapped.
  */
 static void shm_shrink(struct shm_region *region, loff_t size, bool even_cows)
 {
@@ -997,6 +999,8 @@ static struct shm_region *shm_create(loff_t size, umode_t mode, u32 flags,
 	inode->i_ino = get_next_ino();
 	inode_init_owner(&nop_mnt_idmap, inode, NULL, S_IFREG | mode);
 	simple_inode_init_ts(inode);
+	/* No link: or marks of inotify would outlive the last file. */
+	clear_nlink(inode);
 	inode->i_op = &shm_iops;
 	inode->i_fop = &shm_region_fops;
 	inode->i_mapping->a_ops = &shm_aops;
@@ -1157,6 +1161,12 @@ static __always_inline ssize_t shm_copy(struct kiocb *iocb, struct iov_iter *ite
 			size = folio_size(folio);
 			offset = pos & (size - 1);
 		}
+		if (folio_contain_hwpoisoned_page(folio)) {
+			folio_put(folio);
+			if (pos == iocb->ki_pos)
+				return -EIO;
+			break;
+		}
 
 		/* After the reference: a folio found late was found before this size. */
 		left = i_size_read(mapping->host) - pos;
@@ -1197,9 +1207,11 @@ static ssize_t shm_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 /*
  * All pages are there, so mapping a whole page table of them costs less than
- * the next fault: the window is widened from fault_around_bytes to that.
+ * the next fault. filemap_map_pages() reads the size before it has a folio's
+ * lock, so it must not run beside a shrink. That is why this is done here and
+ * not in ->map_pages(), which cannot wait for a lock.
  */
-static vm_fault_t shm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+static vm_fault_t shm_map_around(struct vm_fault *vmf)
 {
 	const struct vm_area_struct *vma = vmf->vma;
 	pgoff_t before = min_t(pgoff_t, pte_index(vmf->address),
@@ -1213,28 +1225,32 @@ static vm_fault_t shm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end
 static vm_fault_t shm_fault(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	bool copies = vmf->flags & FAULT_FLAG_WRITE &&
+		      !(vmf->vma->vm_flags & VM_SHARED);
 	struct folio *folio;
+	vm_fault_t ret;
 
+	filemap_invalidate_lock_shared(mapping);
 	/*
 	 * There is no dirty tracking, so pages around a write can be mapped
-	 * like those around a read. Not for a private mapping: its page is
-	 * about to be copied.
+	 * like those around a read, unless the page is about to be copied.
 	 */
-	if (vmf->vma->vm_flags & VM_SHARED &&
-	    shm_map_pages(vmf, 0, 0) & VM_FAULT_NOPAGE)
-		return VM_FAULT_NOPAGE;
+	ret = copies ? 0 : shm_map_around(vmf);
+	if (ret & VM_FAULT_NOPAGE)
+		goto out;
 
+	ret = VM_FAULT_SIGBUS;
+	if (vmf->pgoff >= shm_size_to_pages(i_size_read(mapping->host)))
+		goto out;
 	folio = filemap_lock_folio(mapping, vmf->pgoff);
 	if (IS_ERR(folio))
-		return VM_FAULT_SIGBUS;
-	/* Under the folio's lock: see shm_shrink(). */
-	if (vmf->pgoff >= shm_size_to_pages(i_size_read(mapping->host))) {
-		folio_unlock(folio);
-		folio_put(folio);
-		return VM_FAULT_SIGBUS;
-	}
+		goto out;
+	/* It is mapped with the folio still locked: see shm_shrink(). */
 	vmf->page = folio_file_page(folio, vmf->pgoff);
-	return VM_FAULT_LOCKED;
+	ret = VM_FAULT_LOCKED;
+out:
+	filemap_invalidate_unlock_shared(mapping);
+	return ret;
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
@@ -1255,7 +1271,7 @@ static vm_fault_t shm_huge_fault(struct vm_fault *vmf, unsigned int order)
 	if (IS_ERR(folio))
 		return VM_FAULT_FALLBACK;
 	/* Under the folio's lock: see shm_shrink(). */
-	if (folio_order(folio) == order &&
+	if (folio_order(folio) == order && !folio_contain_hwpoisoned_page(folio) &&
 	    folio_next_index(folio) <= shm_size_to_pages(i_size_read(mapping->host)))
 		ret = vmf_insert_folio_pmd(vmf, folio, write);
 	folio_unlock(folio);
@@ -1266,7 +1282,6 @@ static vm_fault_t shm_huge_fault(struct vm_fault *vmf, unsigned int order)
 
 static const struct vm_operations_struct shm_vm_ops = {
 	.fault		= shm_fault,
-	.map_pages	= shm_map_pages,
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	.huge_fault	= shm_huge_fault,
 #endif
@@ -1851,14 +1866,17 @@ EXPORT_SYMBOL_IF_KUNIT(shm_parse_boot_spec);
 static void shm_free_node(struct shm_node *node)
 {
 	list_del(&node->link);
-	misc_deregister(&node->misc);
+	if (node->registered)
+		misc_deregister(&node->misc);
 	shm_unbind(node->region);
 	kfree(node->misc.name);
 	kfree(node);
 }
 
-static int shm_add_node(const struct shm_boot_spec *spec, const char *node_name,
-			const struct file_operations *fops)
+/* Makes a boot region and what is needed for its node. */
+static int shm_add_boot_region(const struct shm_boot_spec *spec,
+			       const char *node_name,
+			       const struct file_operations *fops)
 {
 	struct shm_node *node __free(kfree) = kzalloc_obj(*node);
 	const char *misc_name __free(kfree) = kstrdup(node_name, GFP_KERNEL);
@@ -1882,16 +1900,41 @@ static int shm_add_node(const struct shm_boot_spec *spec, const char *node_name,
 
 	node->region = region;
 	node->misc.minor = MISC_DYNAMIC_MINOR;
-	node->misc.name = misc_name;
+	node->misc.name = no_free_ptr(misc_name);
 	node->misc.fops = fops;
 	node->misc.mode = spec->mode;
-	err = misc_register(&node->misc);
-	if (err) {
-		shm_unbind(region);
+	list_add_tail(&no_free_ptr(node)->link, &shm_nodes);
+	return 0;
+}
+
+static int shm_register_node(struct shm_node *node)
+{
+	int err = misc_register(&node->misc);
+
+	node->registered = !err;
+	if (err)
+		pr_err("cannot make the node of region \"%s\": %pe\n",
+		       node->region->name, ERR_PTR(err));
+	return err;
+}
+
+/*
+ * Once a node can be opened, loading must not fail: the module would go from
+ * under the file. So the control node comes when all else is done, and a region
+ * whose node cannot be made is one that is opened by name.
+ */
+static int shm_register_nodes(void)
+{
+	struct shm_node *control = list_first_entry(&shm_nodes, struct shm_node,
+						    link);
+	struct shm_node *node = control;
+	int err;
+
+	err = shm_register_node(control);
+	if (err)
 		return err;
-	}
-	retain_and_null_ptr(misc_name);
-	list_add(&no_free_ptr(node)->link, &shm_nodes);
+	list_for_each_entry_continue(node, &shm_nodes, link)
+		shm_register_node(node);
 	return 0;
 }
 
@@ -1906,14 +1949,14 @@ static int shm_add_region0(void)
 	int err = -EINVAL;
 
 	if (shm_size && shm_size <= MAX_LFS_FILESIZE)
-		err = shm_add_node(&spec, KBUILD_MODNAME, &shm_control_fops);
+		err = shm_add_boot_region(&spec, KBUILD_MODNAME, &shm_control_fops);
 	if (err)
 		pr_err("cannot make region 0 of %llu bytes (size=): %pe\n",
 		       shm_size, ERR_PTR(err));
 	return err;
 }
 
-static int shm_add_boot_region(char *text)
+static int shm_add_listed_region(char *text)
 {
 	const char *copy __free(kfree) = kstrdup(text, GFP_KERNEL);
 	const char *node_name __free(kfree) = NULL;
@@ -1925,8 +1968,8 @@ static int shm_add_boot_region(char *text)
 	err = shm_parse_boot_spec(text, &spec);
 	if (!err) {
 		node_name = kasprintf(GFP_KERNEL, SHM_NAME "/%s", spec.name);
-		err = node_name ? shm_add_node(&spec, node_name, &shm_node_fops) :
-				  -ENOMEM;
+		err = node_name ? shm_add_boot_region(&spec, node_name,
+						      &shm_node_fops) : -ENOMEM;
 	}
 	if (err)
 		pr_err("cannot make the region \"%s\" (regions=): %pe\n", copy,
@@ -1934,7 +1977,7 @@ static int shm_add_boot_region(char *text)
 	return err;
 }
 
-static int shm_add_boot_regions(void)
+static int shm_add_listed_regions(void)
 {
 	char *list __free(kfree) = kstrdup(shm_boot_regions ?: "", GFP_KERNEL);
 	char *rest = list, *text;
@@ -1945,7 +1988,7 @@ static int shm_add_boot_regions(void)
 	while ((text = strsep(&rest, ","))) {
 		if (!*text)
 			continue;
-		err = shm_add_boot_region(text);
+		err = shm_add_listed_region(text);
 		if (err)
 			return err;
 	}
@@ -1980,11 +2023,34 @@ static void shm_drop_persistent(void)
 		shm_unbind(shm_name_entry(node));
 }
 
+static int shm_gone_open(struct inode *inode, struct file *file)
+{
+	return -ENODEV;
+}
+
+/* Without .owner, which a module that goes could not be got for. */
+static const struct file_operations shm_gone_fops = {
+	.open		= shm_gone_open,
+};
+
+/* An O_PATH descriptor may still lead to a region; nothing else does. */
+static void shm_refuse_opens(void)
+{
+	struct rb_node *node;
+
+	guard(mutex)(&shm_regions_lock);
+	for (node = rb_first(&shm_regions); node; node = rb_next(node))
+		rb_entry(node, struct shm_region, id_link)->inode.i_fop =
+			&shm_gone_fops;
+}
+
 /*
  * The last file of a region is closed in two steps: __fput() first drops the
  * module's reference and then the file's on the region and on the mount. We may
- * be called in between. So before anything of the module can go, wait until
- * nobody but us has the superblock, and then until inodes freed by RCU are gone.
+ * be called in between, or while an O_PATH descriptor, which has no reference
+ * on the module at all, leads to a region. So before anything of the module can
+ * go, wait until nobody but us has the superblock, and then until inodes freed
+ * by RCU are gone.
  */
 static void shm_unmount(void)
 {
@@ -2006,6 +2072,7 @@ static void shm_teardown(void)
 	list_for_each_entry_safe(node, next, &shm_nodes, link)
 		shm_free_node(node);
 	shm_drop_persistent();
+	shm_refuse_opens();
 	shm_unmount();
 	kmem_cache_destroy(shm_region_cache);
 	xa_destroy(&shm_users);
@@ -2031,8 +2098,8 @@ static int __init shm_init(void)
 	debugfs_create_file("stats", 0400, shm_debugfs, NULL, &shm_stats_fops);
 
 	err = shm_add_region0();
-	if (!err)
-		err = shm_add_boot_regions();
+	err = err ?: shm_add_listed_regions();
+	err = err ?: shm_register_nodes();
 	if (err)
 		shm_teardown();
 	return err;
