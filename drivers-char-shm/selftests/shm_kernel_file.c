@@ -6,6 +6,7 @@
  */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -949,6 +950,88 @@ TEST_F(region0, flock)
 	EXPECT_EQ(-1, set_lock(other, F_OFD_SETLK, F_WRLCK, 7, 1));
 	EXPECT_EQ(EAGAIN, errno);
 	close(other);
+}
+
+/* The other boot regions, if the module was loaded with regions=. */
+static void check_boot_node(struct __test_metadata *_metadata, int ctl,
+			    const char *name)
+{
+	unsigned char *saved, *buf, *map;
+	struct shm_kernel_info info;
+	char path[512];
+	struct stat st;
+	int node, fd;
+	off_t size;
+
+	snprintf(path, sizeof(path), NODE_DIR "/%s", name);
+	node = open(path, O_RDWR);
+	ASSERT_LE(0, node);
+	fd = region_open(ctl, name, O_RDWR);
+	ASSERT_LE(0, fd) TH_LOG("%s: errno %d", name, errno);
+	ASSERT_EQ(0, region_info(node, &info));
+	EXPECT_STREQ(name, info.name);
+	EXPECT_NE(0, info.flags & SHM_KERNEL_INFO_BOOT);
+	ASSERT_EQ(0, fstat(node, &st));
+	EXPECT_TRUE(S_ISCHR(st.st_mode));
+	EXPECT_EQ(info.mode, st.st_mode & 07777);
+	EXPECT_EQ(0, st.st_size);
+	size = lseek(node, 0, SEEK_END);
+	EXPECT_EQ(info.length, size);
+	EXPECT_EQ(size, region_size(fd));
+
+	saved = malloc(size);
+	buf = malloc(size + 1);
+	ASSERT_NE(NULL, saved);
+	ASSERT_NE(NULL, buf);
+	ASSERT_EQ(size, pread(node, saved, size, 0));
+	pattern_fill(buf, 0, size, 1);
+	EXPECT_EQ(size, pwrite(node, buf, size + 1, 0));
+	EXPECT_EQ(-1, pwrite(node, buf, 1, size));
+	EXPECT_EQ(ENOSPC, errno);
+	map = region_map(node, size);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(-1, pattern_check(map, 0, size, 1));
+	pattern_fill(map, 0, size, 2);
+	EXPECT_EQ(size, pread(fd, buf, size + 1, 0));
+	EXPECT_EQ(-1, pattern_check(buf, 0, size, 2));
+	EXPECT_EQ(0, region_reset(node));
+	EXPECT_EQ(-1, zero_check(map, size));
+	munmap(map, size);
+
+	EXPECT_EQ(-1, ftruncate(fd, size + 1));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, ftruncate(fd, 0));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, region_remove(ctl, name));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, region_revoke(node));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, region_bind(node, "kst-other"));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(size, pwrite(fd, saved, size, 0));
+	free(buf);
+	free(saved);
+	close(fd);
+	close(node);
+}
+
+TEST_F(region0, other_boot_regions)
+{
+	unsigned int nodes = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = opendir(NODE_DIR);
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		check_boot_node(_metadata, self->fd, entry->d_name);
+		nodes++;
+	}
+	if (dir)
+		closedir(dir);
+	if (!nodes)
+		SKIP(return, "the module was loaded without regions=");
 }
 
 TEST_HARNESS_MAIN

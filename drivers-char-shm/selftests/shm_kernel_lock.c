@@ -17,6 +17,8 @@
 
 #define NAME	"kst-lock"
 #define ROUNDS	150
+/* Each is a turn of the kernel's, which hands the lock from one to the next. */
+#define PI_ROUNDS	30
 
 /* Lives in the last page of the region. */
 struct shared {
@@ -201,12 +203,12 @@ TEST_F(lock, futex_wait_wake)
 }
 
 /* Loses counts unless the lock excludes, and yields so that it must. */
-static void contend(struct shared *shared)
+static void contend(struct shared *shared, int rounds)
 {
 	unsigned long counter;
 	int i, ret;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		ret = pthread_mutex_trylock(&shared->mutex);
 		if (ret == EBUSY) {
 			CHILD_CHECK(!pthread_mutex_lock(&shared->mutex));
@@ -216,7 +218,7 @@ static void contend(struct shared *shared)
 		}
 		counter = shared->counter;
 		sched_yield();
-		if (i % 16 == 0)
+		if (i % 32 == 0)
 			sleep_ms(1);
 		shared->counter = counter + 1;
 		CHILD_CHECK(!pthread_mutex_unlock(&shared->mutex));
@@ -224,7 +226,7 @@ static void contend(struct shared *shared)
 }
 
 static void check_contended(struct __test_metadata *_metadata, bool node,
-			    size_t size, struct shared *shared)
+			    size_t size, struct shared *shared, int rounds)
 {
 	pid_t pids[3];
 	int i;
@@ -236,13 +238,13 @@ static void check_contended(struct __test_metadata *_metadata, bool node,
 			/* All at once, lest the first be done before the last. */
 			__atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
 			CHILD_CHECK(flag_wait(&shared->ready, 3));
-			contend(shared);
+			contend(shared, rounds);
 			_exit(0);
 		}
 	}
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(0, child_result(pids[i]));
-	EXPECT_EQ(3 * ROUNDS, shared->counter);
+	EXPECT_EQ(3 * rounds, shared->counter);
 	EXPECT_LT(0, shared->contended);
 }
 
@@ -250,7 +252,8 @@ TEST_F(lock, mutex)
 {
 	ASSERT_EQ(0, mutex_init(&self->shared->mutex, PTHREAD_PRIO_NONE,
 				PTHREAD_MUTEX_STALLED));
-	check_contended(_metadata, variant->node, self->size, self->shared);
+	check_contended(_metadata, variant->node, self->size, self->shared,
+			ROUNDS);
 }
 
 TEST_F(lock, pi_mutex)
@@ -262,14 +265,16 @@ TEST_F(lock, pi_mutex)
 	if (ret == ENOTSUP)
 		SKIP(return, "no priority inheritance");
 	ASSERT_EQ(0, ret);
-	check_contended(_metadata, variant->node, self->size, self->shared);
+	check_contended(_metadata, variant->node, self->size, self->shared,
+			PI_ROUNDS);
 }
 
 TEST_F(lock, robust_mutex)
 {
 	ASSERT_EQ(0, mutex_init(&self->shared->mutex, PTHREAD_PRIO_NONE,
 				PTHREAD_MUTEX_ROBUST));
-	check_contended(_metadata, variant->node, self->size, self->shared);
+	check_contended(_metadata, variant->node, self->size, self->shared,
+			ROUNDS);
 }
 
 TEST_F(lock, condition)

@@ -8,6 +8,7 @@
 
 #define _GNU_SOURCE
 #include <limits.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include "shm_kernel_util.h"
 #include "kselftest_harness.h"
@@ -460,6 +461,25 @@ TEST_F(resize, refused)
 	close(fd);
 }
 
+TEST_F(resize, file_size_limit)
+{
+	struct rlimit limit = { 64 * KIB, 64 * KIB };
+	pid_t pid;
+
+	ASSERT_EQ(0, ftruncate(self->fd, 1000));
+	pid = spawn();
+	if (!pid) {
+		CHILD_CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+		signal(SIGXFSZ, SIG_IGN);
+		CHILD_CHECK(ftruncate(self->fd, 64 * KIB + 1) == -1);
+		CHILD_CHECK(errno == EFBIG);
+		CHILD_CHECK(region_size(self->fd) == 1000);
+		CHILD_CHECK(!ftruncate(self->fd, 64 * KIB));
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_result(pid));
+}
+
 /* What a user may have at most; the size stays when there is no more. */
 TEST_F(resize, over_the_limit)
 {
@@ -648,7 +668,7 @@ TEST_F(resize, beside_others)
 			others[i](fd);
 		}
 	}
-	end = now_ms() + 4000;
+	end = now_ms() + 3000;
 	while (now_ms() < end) {
 		size = KEEP + next_random(&state) % MIB;
 		small = KEEP + next_random(&state) % (size - KEEP + 1);
@@ -673,6 +693,44 @@ TEST_F(resize, beside_others)
 	EXPECT_EQ(-1, pattern_check(self->map, 0, KEEP, 1));
 	for (at = KEEP; at < 2 * MIB; at++)
 		ASSERT_EQ(0, self->map[at]);
+}
+
+/* Where the end is just now makes a difference only between two right answers. */
+TEST_F(resize, at_the_moving_end)
+{
+	size_t low = 3 * self->page + 5, high = low + 20 * self->page;
+	long long end = now_ms() + 1500;
+	unsigned long reads = 0, writes = 0;
+	ssize_t ret;
+	pid_t pid;
+
+	ASSERT_EQ(0, ftruncate(self->fd, low));
+	pid = spawn();
+	if (!pid) {
+		for (;;) {
+			CHILD_CHECK(!ftruncate(self->fd, high));
+			CHILD_CHECK(!ftruncate(self->fd, low));
+		}
+	}
+	memset(self->buf, MARK, high);
+	while (now_ms() < end) {
+		ret = pwrite(self->fd, self->buf, 2 * self->page, low);
+		ASSERT_TRUE(ret > 0 || (ret < 0 && errno == ENOSPC))
+			TH_LOG("%zd, errno %d", ret, errno);
+		writes += ret > 0;
+		ret = pread(self->fd, self->buf, 2 * self->page, low);
+		ASSERT_LE(0, ret) TH_LOG("errno %d", errno);
+		reads += ret > 0;
+		memset(self->buf, MARK, 2 * self->page);
+		ret = pread(self->fd, self->buf, high, 0);
+		ASSERT_LE((ssize_t)low, ret) TH_LOG("errno %d", errno);
+		memset(self->buf, MARK, high);
+		ret = pwrite(self->fd, self->buf, 1, low - 1);
+		ASSERT_EQ(1, ret) TH_LOG("errno %d", errno);
+	}
+	EXPECT_LT(0, reads);
+	EXPECT_LT(0, writes);
+	EXPECT_EQ(-SIGKILL, child_kill(pid));
 }
 
 /* A pinned page that a shrink has cut off is no way back into the region. */

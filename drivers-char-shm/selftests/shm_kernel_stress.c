@@ -13,7 +13,7 @@
 
 #define NAMES		4
 #define MAX_SIZE	(3 * MIB)
-#define SECONDS		10
+#define SECONDS		8
 
 static unsigned int next_random(unsigned int *state)
 {
