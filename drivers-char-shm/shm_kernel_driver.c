@@ -503,13 +503,16 @@ static int shm_grow_table(struct shm_region *region)
 
 	xas_reset(&xas);
 	rcu_read_lock();
-	xas_for_each(&xas, folio, ULONG_MAX) {
+	xas_for_each(&xas, folio, region->nr_pages - 1) {
 		pgoff_t end = folio_next_index(folio) >> order;
 
 		if (folio_order(folio) < order)
 			break;
 		while (nr < end)
 			table->folios[nr++] = folio;
+		/* Not by way of the siblings of a large one. */
+		if (folio_test_large(folio))
+			xas_set(&xas, folio_next_index(folio));
 		if (need_resched()) {
 			xas_pause(&xas);
 			cond_resched_rcu();
@@ -1111,17 +1114,13 @@ shm_get_table_folio(const struct address_space *mapping, loff_t pos)
 	return likely(folio) && likely(folio_try_get(folio)) ? folio : NULL;
 }
 
-/* Why a copy at iocb->ki_pos moved nothing. */
-static noinline ssize_t shm_nothing_copied(struct kiocb *iocb,
-					   struct iov_iter *iter, bool write)
+/* What reading or writing returns that starts at or behind the end. */
+static noinline ssize_t shm_nothing_there(const struct kiocb *iocb,
+					  const struct iov_iter *iter, bool write)
 {
-	struct shm_region *region = shm_file_region(iocb->ki_filp);
-
 	if (!iov_iter_count(iter))
 		return 0;
-	if (iocb->ki_pos < i_size_read(&region->inode))
-		return -EFAULT;
-	if (shm_revoked(region))
+	if (shm_revoked(shm_file_region(iocb->ki_filp)))
 		return -ENODEV;
 	return write ? -ENOSPC : 0;
 }
@@ -1157,7 +1156,7 @@ static __always_inline ssize_t shm_copy(struct kiocb *iocb, struct iov_iter *ite
 		if (unlikely(!folio)) {
 			folio = filemap_get_folio(mapping, pos >> PAGE_SHIFT);
 			if (IS_ERR(folio))
-				break;
+				goto end;
 			size = folio_size(folio);
 			offset = pos & (size - 1);
 		}
@@ -1174,7 +1173,7 @@ static __always_inline ssize_t shm_copy(struct kiocb *iocb, struct iov_iter *ite
 		if (unlikely((loff_t)len > left)) {
 			if (left <= 0) {
 				folio_put(folio);
-				break;
+				goto end;
 			}
 			len = left;
 		}
@@ -1188,9 +1187,14 @@ static __always_inline ssize_t shm_copy(struct kiocb *iocb, struct iov_iter *ite
 
 	done = pos - iocb->ki_pos;
 	if (unlikely(!done))
-		return shm_nothing_copied(iocb, iter, write);
+		return iov_iter_count(iter) ? -EFAULT : 0;
 	iocb->ki_pos = pos;
 	return done;
+
+end:
+	done = pos - iocb->ki_pos;
+	iocb->ki_pos = pos;
+	return done ?: shm_nothing_there(iocb, iter, write);
 }
 
 static ssize_t shm_read_iter(struct kiocb *iocb, struct iov_iter *to)
