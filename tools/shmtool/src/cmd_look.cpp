@@ -20,10 +20,12 @@
 #include "show.hpp"
 #include "sizes.hpp"
 #include "target.hpp"
+#include "users.hpp"
 
 namespace shmtool {
 namespace {
 
+using shm_kernel::region;
 using shm_kernel::region_info;
 
 struct sort_key
@@ -222,18 +224,94 @@ region_info info_of(const std::string &operand)
 	return info;
 }
 
+/* An open file of the region, if there is a way to have one. */
+region open_quietly(const region_info &info, const std::string &operand)
+{
+	std::error_code error;
+
+	if (info.named())
+		return region::open(info.name(),
+				    shm_kernel::access_mode::read_only, error);
+	if (operand.empty())
+		return {};
+	return region::open_node(operand, shm_kernel::access_mode::read_only,
+				 error);
+}
+
+json users_json(const region_users &users)
+{
+	json list = json::array();
+
+	for (const region_user &user : users.list) {
+		json entry;
+
+		entry["pid"] = user.pid;
+		put_bytes(entry, "command", user.command);
+		entry["uid"] = user.uid;
+		entry["descriptors"] = user.descriptors;
+		entry["mapped"] = user.mapped;
+		list.push_back(std::move(entry));
+	}
+	return list;
+}
+
+std::string users_text(const region_users &users)
+{
+	std::string out;
+	std::string label = "Used by:";
+
+	for (const region_user &user : users.list) {
+		std::string how;
+
+		for (const int fd : user.descriptors)
+			how += (how.empty() ? "fd " : ", ") +
+			       std::to_string(fd);
+		if (user.mapped)
+			how += (how.empty() ? "" : "; ") +
+			       format_size(user.mapped) + " mapped";
+		label.resize(13, ' ');
+		out += paint(colour::bold, label) + std::to_string(user.pid) +
+		       " " + printable(user.command) + " (" +
+		       show_user(user.uid) + "): " + how + "\n";
+		label.clear();
+	}
+	if (!users.complete)
+		out += wrap("There are processes that you may not look at; "
+			    "root may.",
+			    80, 0) +
+		       "\n";
+	else if (users.list.empty())
+		out += paint(colour::bold, "Used by:     ") + "no process\n";
+	return out;
+}
+
 int run_info(const arguments &args)
 {
 	if (args.has("id") != args.operands().empty())
 		args.reject("info", "give either a region or --id");
 
+	const std::string operand =
+		args.has("id") ? std::string() : args.operands()[0];
 	const region_info info =
-		args.has("id") ? info_by_id(args) : info_of(args.operands()[0]);
+		args.has("id") ? info_by_id(args) : info_of(operand);
+	region_users users;
 
-	if (args.has("json"))
-		print_json(region_json(info));
-	else
+	if (args.has("users"))
+		users = find_users(info, open_quietly(info, operand));
+
+	if (args.has("json")) {
+		json object = region_json(info);
+
+		if (args.has("users")) {
+			object["users"] = users_json(users);
+			object["users_complete"] = users.complete;
+		}
+		print_json(object);
+	} else {
 		print(region_text(info));
+		if (args.has("users"))
+			print(users_text(users));
+	}
 	return exit_ok;
 }
 
@@ -291,16 +369,22 @@ std::vector<command> look_commands()
 	info.name = "info";
 	info.operands = "REGION";
 	info.summary = "show all that is known about a region";
-	info.details = "A region that is given by its name is looked up and "
-		       "not opened, so that it is "
-		       "seen as it is without shmtool.";
+	info.details =
+		"A region that is given by its name is looked up and not "
+		"opened, so that it is seen as it is without shmtool. --users "
+		"opens it for a moment; a region that is sent over a socket, "
+		"or "
+		"registered with io_uring, has users that no process shows.";
 	info.options = {
+		{"users", 'u', nullptr,
+		 "also show which processes have it open or mapped"},
 		{"id", 'i', "ID",
 		 "look up a region by its id, instead of REGION"},
 		{"json", 'j', nullptr, "print JSON"},
 	};
 	info.examples = {
 		{"shmtool info -", "region 0"},
+		{"shmtool info frames --users", "and who uses it"},
 		{"shmtool info /proc/4711/fd/5",
 		 "the region that a process has open, named or not"},
 		{"shmtool info frames --json | jq .size",

@@ -72,6 +72,8 @@ std::string with_id(const std::optional<std::string> &name, unsigned id)
 	return printable(*name) + " (" + std::to_string(id) + ")";
 }
 
+} // namespace
+
 std::string node_path(const region_info &info)
 {
 	if (!info.boot())
@@ -80,8 +82,6 @@ std::string node_path(const region_info &info)
 		return shm_kernel::control_node;
 	return node_directory + info.name();
 }
-
-} // namespace
 
 std::string flag_words(const region_info &info)
 {

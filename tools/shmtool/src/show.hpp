@@ -29,6 +29,9 @@ std::string tag_text(const shm_kernel::region_info &info);
  */
 void put_bytes(json &object, const std::string &key, std::string_view bytes);
 
+/* The node of a boot region; empty for others. */
+std::string node_path(const shm_kernel::region_info &info);
+
 json region_json(const shm_kernel::region_info &info);
 
 /* The lines of `shmtool info`. */

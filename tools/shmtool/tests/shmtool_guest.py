@@ -551,6 +551,64 @@ def removed_but_open():
     assert number not in regions()
 
 
+MAPPER = """
+import fcntl, mmap, os, sys
+kept = open(sys.argv[1], "r+b", buffering=0)
+closed = os.open(sys.argv[1], os.O_RDWR)
+first = mmap.mmap(closed, 4096)
+os.close(closed)
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@test
+def info_users():
+    """info --users shows who has a region open or mapped, by node, name and /proc"""
+    def users(*words):
+        report = json.loads(tool.ok("info", "--users", "--json", *words).out)
+        assert report["users_complete"] is True, report
+        return {user["pid"]: user for user in report["users"]}
+
+    with Region("t34", 8192) as name:
+        assert users(name) == {}
+        assert re.search(r"^Used by: +no process$", tool.ok("info", "-u", name).text, re.M)
+    process = subprocess.Popen([tool.path, "create", "t34", "8K", "--", "sh", "-c",
+                                "echo up; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    number = str(info("t34")["id"])
+    found = users("t34")
+    assert list(found) == [process.pid], found
+    assert found[process.pid]["command"] == "shmtool" and found[process.pid]["mapped"] == 0, found
+    path = "/proc/%d/fd/%d" % (process.pid, found[process.pid]["descriptors"][0])
+    tool.ok("remove", "t34")
+    assert list(users("--id", number)) == [process.pid]
+    mapper = subprocess.Popen([sys.executable, "-c", MAPPER, path], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    assert mapper.stdout.readline() == b"up\n"
+    for words in ([path], ["--id", number]):
+        found = users(*words)
+        assert set(found) == {process.pid, mapper.pid}, found
+        assert found[mapper.pid]["mapped"] == 4096, found
+    mapper.communicate()
+    process.communicate(b"\n")
+
+    mapper = subprocess.Popen([sys.executable, "-c", MAPPER, DEVICE], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    assert mapper.stdout.readline() == b"up\n"
+    for operand in ("-", "region0"):
+        found = users(operand)
+        assert list(found) == [mapper.pid] and found[mapper.pid]["mapped"] == 4096, found
+    text = tool.ok("info", "-", "--users").text
+    assert re.search(r"^Used by: +%d \S+ \(root\): fd [0-9, ]+; 4 KiB mapped$" % mapper.pid, text,
+                     re.M), text
+    mapper.communicate()
+    with OpenedToAll():
+        report = json.loads(tool.ok("info", "-", "--users", "--json", user=NOBODY).out)
+        assert report["users_complete"] is False, report
+        assert "may not look at" in tool.ok("info", "-", "--users", user=NOBODY).text
+
+
 @test
 def info_by_id():
     """info --id finds a region and refuses what is no id"""
@@ -678,6 +736,33 @@ def width_and_colours():
         status, shown = tool.on_terminal("info", name, "--json")
         assert status == 0 and "\033" not in shown and '\n  "id"' in shown, shown
         assert json.loads(shown)["name"] == name
+
+
+@test
+def completion_of_names():
+    """the completion offers the names of regions, quoted for the shell"""
+    completion = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "completion",
+                              "shmtool")
+    script = ('PATH="$1:$PATH"; source "$2"; shift 2; compopt() { :; }\n'
+              'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shmtool\n'
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    if not os.path.exists("/dev/fd"):
+        os.symlink("/proc/self/fd", "/dev/fd")
+
+    def complete(*words):
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", os.path.dirname(tool.path), completion, "shmtool",
+             *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=tool.environment,
+            check=True)
+        assert done.stderr == b"", done
+        return done.stdout.decode().splitlines()
+
+    with Region("t33 a;b", 1) as name, Region("t33x", 1) as other:
+        assert complete("info", "t33") == ["t33\\ a\\;b", "t33x"]
+        assert complete("remove", name, "t33x") == [other]
+        assert complete("chmod", "0600", "t33x") == [other]
+        assert complete("read", "t33x", "t33") == [""]
+        assert "region0" in complete("dump", "re")
 
 
 def slowly(pieces, delay):
