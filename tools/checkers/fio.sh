@@ -36,7 +36,7 @@ all_engines() {
 	shift 2
 	for engine in $engines; do
 		# shellcheck disable=SC2046 # The command's words hold no blanks.
-		check "fio $engine on $title" 60 "$@" \
+		check "fio $engine on $title" 120 "$@" \
 			$(fio_on "$path" "$engine" --rw=randrw --do_verify=1)
 	done
 }

@@ -171,7 +171,7 @@ def compiler():
 
 
 def compile_program():
-    packages.ensure("kernel")
+    packages.ensure("guest", "bench")
     directory = paths.make_dir(paths.cache() / "bench")
     program = directory / "kernel_rows"
     done = proc.attempt(["gcc", *FLAGS, "-isystem", UAPI, "-o", program, SOURCE / "kernel_rows.c"])
