@@ -115,6 +115,7 @@ class Guest:
     environment: dict = field(default_factory=dict)  # besides the caller's
     visible: list = field(default_factory=list)  # directories needed even where /tmp hides them
     memory: int = 0  # MiB
+    collect: object = None  # called with the guest's directory before that goes away
 
     @property
     def kind(self):
@@ -128,7 +129,10 @@ class Guest:
         directory = Path(tempfile.mkdtemp(prefix="guest-", dir=parent))
         try:
             self.write_files(directory, command, cwd or current_directory(), terminal)
-            return self.boot(directory, out or sys.stdout.buffer.write, err or sys.stderr.buffer.write, timeout, terminal)
+            outcome = self.boot(directory, out or sys.stdout.buffer.write, err or sys.stderr.buffer.write, timeout, terminal)
+            if self.collect:
+                self.collect(directory)
+            return outcome
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -151,7 +155,7 @@ class Guest:
         environment["HOME"] = "/tmp"
         environment["LAB_GUEST"] = self.kind
         environment["LAB_DIR"] = str(directory)
-        environment["LAB_MODULE"] = str(self.build.module)
+        environment["SHM_KERNEL_KO"] = str(self.build.module)
         valid = {name: value for name, value in environment.items() if re.fullmatch(r"[A-Za-z_]\w*", name)}
         shutil.copy(paths.LAB / "guest" / "init.sh", directory / "init.sh")
         os.chmod(directory / "init.sh", 0o755)

@@ -83,7 +83,7 @@ def wanted_symbols(config):
     return re.findall(r"^(CONFIG_\w+)=(.+)$", config.read_text(encoding="utf-8"), re.M)
 
 
-def make(work, tree, output, arch, *words):
+def make(tree, output, arch, *words):
     return ["make", "-C", tree, f"O={output}", f"ARCH={arch}", "CC=ccache gcc", f"-j{jobs()}", *words]
 
 
@@ -107,7 +107,7 @@ def compiler_identity():
 def configure(src, variant, directory, env):
     config = paths.LAB / "configs" / variant.config
     env = dict(env, KCONFIG_ALLCONFIG=str(config))
-    done = proc.attempt(make(src.work, src.patched, directory, variant.arch, "-s", "allnoconfig"), env=env)
+    done = proc.attempt(make(src.patched, directory, variant.arch, "-s", "allnoconfig"), env=env)
     if done.returncode:
         raise LabError(f"configuring Linux {src.version} for {variant.name} failed: {first_error(done.stderr + done.stdout)}")
     have = dict(wanted_symbols(directory / ".config"))
@@ -141,7 +141,7 @@ def compile_kernel(src, variant, directory, env):
             else:
                 now.progress("")
 
-        status, text = proc.follow(make(src.work, src.patched, directory, variant.arch, *variant.targets), progress, show, env=env)
+        status, text = proc.follow(make(src.patched, directory, variant.arch, *variant.targets), progress, show, env=env)
         log.write_text(text, encoding="utf-8")
         if status:
             if "No space left on device" in text:
@@ -154,9 +154,9 @@ def compile_kernel(src, variant, directory, env):
         counter.write(str(done))
 
 
-def install_headers(src, directory, env):
+def install_headers(src, variant, directory, env):
     """The series' user-space headers as make headers_install would leave them, without the other thousand."""
-    done = proc.attempt(make(src.work, src.patched, directory, UML.arch, "-s", "scripts_unifdef"), env=env)
+    done = proc.attempt(make(src.patched, directory, variant.arch, "-s", "scripts_unifdef"), env=env)
     if done.returncode:
         raise LabError(f"building scripts/unifdef failed: {first_error(done.stderr + done.stdout)}")
     target = src.work / "headers"
@@ -196,6 +196,6 @@ def build(variant, kernel=None, newest=False):
         compile_kernel(src, variant, directory, env)
         if not result.module.exists():
             raise LabError(f"the build made no {result.module.name}: does the series add it to drivers/char/Makefile?")
-        install_headers(src, directory, env)
+        install_headers(src, variant, directory, env)
         stamp.write(json.dumps(key))
     return result

@@ -62,15 +62,17 @@ def warn(text):
 class Step:
     """A piece of work that may take a while. Its progress is redrawn in place on a terminal."""
 
-    def __init__(self, what):
+    def __init__(self, what, quiet=False):
+        """QUIET: not worth a line unless it lasts."""
         self.what = what
         self.start = time.monotonic()
         self.detail = ""
         self.live = sys.stderr.isatty()
         self.drawn = 0.0
         self.result = ""
-        if not self.live:
-            note(what)
+        if quiet or not self.live:
+            if not quiet:
+                note(what)
             self.drawn = self.start
         else:
             self.progress("", force=True)

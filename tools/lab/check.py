@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`./lab check`: what can be said about the sources without running them."""
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+import kernel
+import packages
+import patches
+import paths
+import proc
+import results
+import source
+from ui import LabError, step
+
+OUR_C = "drivers-char-shm"
+
+# (name, ARCH, CROSS_COMPILE): big and little endian, 32 and 64 bits.
+CROSS = (
+    ("arm64", "arm64", "aarch64-linux-gnu-"),
+    ("s390x", "s390", "s390x-linux-gnu-"),
+    ("arm", "arm", "arm-linux-gnueabihf-"),
+    ("riscv64", "riscv", "riscv64-linux-gnu-"),
+)
+
+# sparse 0.6.4 takes the strings of these macros for bad constant expressions.
+SPARSE_FALSE = re.compile(r"bad constant expression")
+
+
+class Bench:
+    """The patched tree and a build directory of its own, so that no check disturbs the lab's kernels."""
+
+    def __init__(self):
+        packages.ensure("source", "kernel")
+        self.source = source.get()
+        self.series = patches.series_for(self.source.version, "the kernel")
+        source.update_tree(self.source, self.series)
+        self.env = kernel.make_env(self.source.work)
+        self.tree = self.source.patched
+        self.files = patches.content(self.source.applied)
+
+    def ours(self, pattern):
+        return sorted(path for path in self.files if re.search(pattern, path))
+
+    def make(self, output, arch, *words, tree=None, compiler="ccache gcc"):
+        paths.make_dir(output)
+        command = ["make", "-C", tree or self.tree, f"O={output}", f"ARCH={arch}", f"CC={compiler}", f"-j{kernel.jobs()}", *words]
+        return proc.attempt(command, env=self.env)
+
+    def configure(self, output, state, tree=None, arch="um", **kwargs):
+        """A small kernel with the driver in STATE ('y', 'm' or 'n')."""
+        paths.make_dir(output)
+        text = (paths.LAB / "configs" / "uml.config").read_text(encoding="utf-8") if arch == "um" else CROSS_CONFIG
+        text = re.sub(r"^CONFIG_SHM_KERNEL_\w+=.*$", "", text, flags=re.M)
+        text = text.replace("CONFIG_PROVE_LOCKING=y", "")
+        if state != "n":
+            text += f"CONFIG_SHM_KERNEL_DRIVER={state}\nCONFIG_SHM_KERNEL_DRIVER_KUNIT_TEST={state}\n"
+        allconfig = output / "all.config"
+        allconfig.write_text(text, encoding="utf-8")
+        done = self.make(output, arch, "-s", f"KCONFIG_ALLCONFIG={allconfig}", "allnoconfig", tree=tree, **kwargs)
+        if done.returncode:
+            raise LabError(kernel.first_error(done.stderr + done.stdout))
+
+
+CROSS_CONFIG = "CONFIG_MMU=y\nCONFIG_MODULES=y\nCONFIG_PRINTK=y\nCONFIG_DEBUG_FS=y\nCONFIG_KUNIT=y\nCONFIG_COMPAT=y\nCONFIG_TRANSPARENT_HUGEPAGE=y\n"
+
+
+def our_complaints(text, pattern=r"(?:warning|error): "):
+    """The lines of a build's output that are about our files."""
+    return [line.strip() for line in text.splitlines() if "shm_kernel" in line and re.search(pattern, line)]
+
+
+def judge(name, done, complaints):
+    if done.returncode:
+        return results.failed(name, kernel.first_error(done.stderr + done.stdout))
+    if complaints:
+        return results.failed(name, "\n".join(complaints))
+    return results.passed(name)
+
+
+def checkpatch(bench):
+    trouble = packages.try_ensure("check")
+    found = []
+    script = bench.tree / "scripts" / "checkpatch.pl"
+    sources = [path for path in (paths.CHECKOUT / OUR_C).rglob("*.[ch]")]
+    for words, files in ((["--strict"], bench.series.files), (["--strict", "-f"], sorted(sources))):
+        for file in files:
+            done = proc.attempt(["perl", script, "--no-color", "--summary-file", *words, file], cwd=bench.tree)
+            total = re.search(r"total: (\d+) errors, (\d+) warnings, (?:(\d+) checks, )?", done.stdout)
+            clean = total and not any(int(count or 0) for count in total.groups())
+            name = file.name
+            found.append(results.passed(name) if clean else results.failed(name, done.stdout + done.stderr))
+    if trouble:
+        found.append(results.skipped("checkpatch: SPDX tags", trouble))
+    return found
+
+
+def kernel_doc(bench):
+    scripts = [bench.tree / name for name in ("scripts/kernel-doc", "scripts/kernel-doc.py", "tools/docs/kernel-doc")]
+    script = next((script for script in scripts if script.exists()), None)
+    if not script:
+        return [results.skipped("kernel-doc", "this kernel has no such script")]
+    found = []
+    for path in bench.ours(r"^(drivers|include)/.*\.[ch]$"):
+        if not re.search("shm_kernel", path):
+            continue
+        done = proc.attempt([script, "-none", bench.tree / path], cwd=bench.tree)
+        said = "\n".join(line for line in (done.stderr + done.stdout).splitlines() if re.search("warning|error", line, re.I))
+        found.append(results.failed(path, said) if said or done.returncode else results.passed(path))
+    return found
+
+
+def driver_objects(bench, output, arch, words, **kwargs):
+    """Compile our objects anew in OUTPUT; returns what make said."""
+    names = [path[:-2] + ".o" for path in bench.ours(r"^drivers/char/shm_kernel.*\.c$")]
+    for name in names:
+        (output / name).unlink(missing_ok=True)
+    return bench.make(output, arch, *words, *names, **kwargs)
+
+
+def w1(bench):
+    output = bench.source.work / "check"
+    bench.configure(output, "m")
+    done = driver_objects(bench, output, "um", ["W=1"])
+    return [judge("make W=1", done, our_complaints(done.stderr + done.stdout))]
+
+
+def sparse(bench):
+    if not shutil.which("sparse"):
+        return [results.skipped("sparse", packages.try_ensure("check") or "sparse is not installed")]
+    output = bench.source.work / "check"
+    bench.configure(output, "m")
+    # sparse 0.6.4 does not know __typeof_unqual__, and the kernel would leave it out for that.
+    done = driver_objects(bench, output, "um", ["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"])
+    text = done.stderr + done.stdout
+    complaints = [line for line in our_complaints(text) if not SPARSE_FALSE.search(line)]
+    if "sparse" in text and "is not up-to-date" in text:
+        return [results.skipped("sparse", "this sparse is too old for this kernel")]
+    return [judge("sparse", done, complaints)]
+
+
+def each_patch(bench):
+    """Every patch, applied up to and including it, builds built-in, as a module, and left out."""
+    work = bench.source.work
+    tree, output = work / "check-tree", work / "check-each"
+    shutil.rmtree(tree, ignore_errors=True)
+    proc.output(["cp", "-al", bench.source.tree, tree])
+    commits = patches.must_git(bench.source.applied, "rev-list", "--reverse", "base..lab").split()
+    state_of = work / "check-state"
+    found, before = [], []
+    with step("building after each patch") as now:
+        for number, commit in enumerate(commits, 1):
+            shutil.rmtree(state_of, ignore_errors=True)
+            patches.must_git(bench.source.applied, "worktree", "prune")
+            patches.must_git(bench.source.applied, "worktree", "add", "-q", "--detach", "--force", str(state_of), commit)
+            before = patches.put_into(state_of, tree, bench.source.tree, before)
+            subject = patches.must_git(bench.source.applied, "log", "-1", "--format=%s", commit).strip()
+            kinds = ("y", "m", "n") if "config SHM_KERNEL_DRIVER" in (tree / "drivers/char/Kconfig").read_text(encoding="utf-8") else ("n",)
+            for kind in kinds:
+                now.progress(f"[{number}/{len(commits)} ={kind}]", force=now.live)
+                bench.configure(output, kind, tree=tree)
+                done = bench.make(output, "um", "W=1", "drivers/char/", tree=tree)
+                found.append(judge(f"{number:02d} ={kind} {subject}", done, our_complaints(done.stderr + done.stdout)))
+    shutil.rmtree(state_of, ignore_errors=True)
+    shutil.rmtree(tree, ignore_errors=True)
+    return found
+
+
+def clang(bench):
+    found = [Path(path).name for version in range(25, 16, -1) if (path := shutil.which(f"clang-{version}")) and shutil.which(f"ld.lld-{version}")]
+    if not found:
+        return [results.skipped("clang", "no clang of version 17 or newer with lld is installed, which this kernel needs")]
+    suffix = found[0].rpartition("-")[2]
+    output = bench.source.work / "check-clang"
+    words = [f"LLVM=-{suffix}", "W=1"]
+    bench.configure(output, "m", arch="x86_64", compiler=found[0])
+    done = driver_objects(bench, output, "x86_64", words, compiler=found[0])
+    return [judge(found[0], done, our_complaints(done.stderr + done.stdout))]
+
+
+def cross(bench):
+    found = []
+    for name, arch, prefix in CROSS:
+        if not shutil.which(f"{prefix}gcc"):
+            found.append(results.skipped(name, f"{prefix}gcc is not installed"))
+            continue
+        output = bench.source.work / f"check-{name}"
+        compiler = f"{prefix}gcc"
+        bench.env["CROSS_COMPILE"] = prefix
+        try:
+            bench.configure(output, "m", arch=arch, compiler=compiler)
+            done = driver_objects(bench, output, arch, ["W=1"], compiler=compiler)
+        finally:
+            del bench.env["CROSS_COMPILE"]
+        found.append(judge(name, done, our_complaints(done.stderr + done.stdout)))
+    return found
+
+
+def formatting(_):
+    if not (paths.CHECKOUT / ".clang-format").exists():
+        return [results.skipped("clang-format", "the checkout has no .clang-format")]
+    if not shutil.which("clang-format"):
+        return [results.skipped("clang-format", packages.try_ensure("check") or "clang-format is not installed")]
+    found = []
+    for top in ("sdk", "tools"):
+        for file in sorted((paths.CHECKOUT / top).rglob("*.[ch]pp")):
+            done = proc.attempt(["clang-format", "--dry-run", "-Werror", file], cwd=paths.CHECKOUT)
+            name = str(file.relative_to(paths.CHECKOUT))
+            found.append(results.failed(name, proc.tail(done.stderr, 4)) if done.returncode else results.passed(name))
+    return found
+
+
+def shell_scripts(_):
+    if not shutil.which("shellcheck"):
+        return [results.skipped("shellcheck", "shellcheck is not installed")]
+    scripts = [paths.CHECKOUT / "lab", paths.CHECKOUT / ".ci" / "run"]
+    scripts += sorted(file for top in ("sdk", "tools") for file in (paths.CHECKOUT / top).rglob("*.sh"))
+    found = []
+    for file in scripts:
+        done = proc.attempt(["shellcheck", "-x", "-S", "warning", file], cwd=file.parent)
+        name = str(file.relative_to(paths.CHECKOUT))
+        found.append(results.failed(name, done.stdout + done.stderr) if done.returncode else results.passed(name))
+    return found
+
+
+CHECKS = (
+    ("checkpatch", checkpatch),
+    ("kernel-doc", kernel_doc),
+    ("W=1", w1),
+    ("sparse", sparse),
+    ("each-patch", each_patch),
+    ("clang", clang),
+    ("cross", cross),
+    ("clang-format", formatting),
+    ("shellcheck", shell_scripts),
+)
+
+
+def run(filters):
+    chosen = [(name, call) for name, call in CHECKS if not filters or any(word in name for word in filters)]
+    if not chosen:
+        raise LabError(f"no check matches {' '.join(filters)}; there are: {' '.join(name for name, _ in CHECKS)}")
+    bench = Bench()
+    report = results.Report(verbose=True)
+    with paths.locked(bench.source.work / "check"):
+        for name, call in chosen:
+            start = time.monotonic()
+            try:
+                found = call(bench)
+            except LabError as err:
+                found = [results.failed(name, str(err))]
+            report.suite(name, found, time.monotonic() - start)
+    return report.finish()
