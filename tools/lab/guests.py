@@ -36,6 +36,7 @@ KERNEL_WORDS = [
     "oops=panic",
     "panic=-1",
     "kunit.enable=1",
+    "kunit.autorun=1",
     "sysctl.kernel.hung_task_timeout_secs=60",
     "brd.rd_nr=1",
     "brd.rd_size=65536",

@@ -116,7 +116,7 @@ def join(detail, lines):
     return "\n".join(part for part in (detail, *lines) if part.strip())
 
 
-GTEST_LINE = re.compile(r"\[ (?P<kind>RUN      |      OK |  FAILED |  SKIPPED)\s?\] (?P<name>[\w/.]+)(?P<rest>.*)$")
+GTEST_LINE = re.compile(r"\[\s*(?P<kind>RUN|OK|FAILED|SKIPPED)\s*\] (?P<name>[\w/.]+)")
 
 
 def parse_gtest(text):
@@ -124,7 +124,7 @@ def parse_gtest(text):
     found, running, said = [], None, []
     for line in text.splitlines():
         mark = GTEST_LINE.search(line)
-        kind = mark["kind"].strip() if mark else None
+        kind = mark["kind"] if mark else None
         if kind == "RUN":
             running, said = mark["name"], []
         elif kind and running == mark["name"]:
