@@ -674,6 +674,35 @@ TEST_F(kernel_shared_memory_test, exception_says_what_boost_cannot)
 	}
 }
 
+TEST_F(kernel_shared_memory_test, open_or_create_beside_removes)
+{
+	const auto name = fresh_name();
+	std::vector<child> many;
+
+	/* The name comes and goes at any moment: nobody may notice. */
+	for (int i = 0; i < 4; ++i)
+		many.emplace_back([&, i] {
+			for (int round = 0; round < 200; ++round) {
+				const kernel_shared_memory memory(
+					bip::open_or_create, name.c_str(),
+					i % 2 ? bip::read_only
+					      : bip::read_write,
+					bip::permissions(0600));
+
+				if (memory.get_mapping_handle().handle < 0)
+					return 1;
+				if (memory.get_region().info().mode() != 0600)
+					return 2;
+				if (round % 3 == i % 3)
+					kernel_shared_memory::remove(
+						name.c_str());
+			}
+			return 0;
+		});
+	for (child &each : many)
+		EXPECT_EQ(each.wait(), 0);
+}
+
 TEST_F(kernel_shared_memory_test, takes_regions_over)
 {
 	const auto name = fresh_name();
