@@ -6,6 +6,8 @@ Copyright (C) 2026 shm_kernel developers <shm-kernel@example.org>
 """
 
 import base64
+import ctypes
+import fcntl
 import json
 import os
 import random
@@ -13,6 +15,7 @@ import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -626,8 +629,9 @@ def hostile_names():
              b"it's", b'quo"te', b"*", b"$(reboot)", b"\xff\xfe", "größe".encode(),
              "a\u202eb".encode(), b"\xc3", b"x" * 255, b"id:1", b"\x7f", b"...", b"~"]
     before = regions()
-    for name in names:
-        tool.ok("create", "--", name, "10")
+    tool.ok("create", "--", names[0], "1")
+    for name in names[1:]:
+        create_directly(name)
     try:
         listed = tool.ok("list")
         assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xe2\x80\xae", listed.out), listed
@@ -652,12 +656,13 @@ def hostile_names():
             assert back.split(b"\0")[:-1] == names, (escaped, back)
 
         for name, entry in zip(names, entries):
-            tool.ok("write", "--string=x", "--", name)
-            assert tool.ok("read", "--length=1", "--", name).out == b"x"
+            assert json.loads(tool.ok("info", "--json", "--", name).out)["id"] == entry["id"]
             again = tool("create", "--", name, "10")
             assert again.status == 1, again
             assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", again.err), again
-            assert json.loads(tool.ok("info", "--json", "--", name).out)["id"] == entry["id"]
+            tool.ok("write", "--hex", name.hex()[:2], "--", name)
+        for name in names[:6]:
+            assert tool.ok("read", "--", name).out == name[:1]
     finally:
         tool("remove", "--", *names)
 
@@ -694,13 +699,25 @@ def list_filters_and_order():
         assert names("--mine", "t24-*") == [b, c]
 
 
+def create_directly(name):
+    """A persistent region of one byte by the ioctl: many processes take long in a guest."""
+    text = ctypes.create_string_buffer(name)
+    argument = struct.pack("=IIQQIIiI32s", 72, 1, 1, ctypes.addressof(text), len(name), 0o600, 0, 0,
+                           b"")
+    control = os.open(DEVICE, os.O_RDONLY)
+    try:
+        os.close(fcntl.ioctl(control, 0x9B00, bytearray(argument)))
+    finally:
+        os.close(control)
+
+
 @test
 def many_regions():
     """list shows more regions than one call of LIST returns"""
-    names = ["t25-%03d" % i for i in range(66)]
+    names = ["t25-%03d" % i for i in range(200)]
     try:
         for name in names:
-            tool.ok("create", name, "1", "--small")
+            create_directly(name.encode())
         assert tool.ok("list", "--names", "t25-*").text.split() == names
     finally:
         tool.ok("remove", *names)
