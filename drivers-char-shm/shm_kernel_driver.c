@@ -49,6 +49,7 @@
 #include <linux/string_helpers.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/xarray.h>
 #include <kunit/visibility.h>
 #include <uapi/linux/shm_kernel.h>
@@ -84,7 +85,8 @@ struct shm_user {
  * struct shm_folio_table - the way from an offset to a folio, for read and write
  * @rcu: frees it
  * @shift: an entry stands for 1 << @shift bytes
- * @nr: entries; shrinks in place, a larger table is a new one
+ * @max: entries that there is room for
+ * @nr: entries in use
  * @folios: the folios, each as often as it has such pieces
  *
  * It holds the folios from index 0 on that are at least as large as the first.
@@ -94,8 +96,9 @@ struct shm_user {
 struct shm_folio_table {
 	struct rcu_head rcu;
 	unsigned int shift;
+	pgoff_t max;
 	pgoff_t nr;
-	struct folio *folios[] __counted_by(nr);
+	struct folio *folios[] __counted_by(max);
 };
 
 /**
@@ -295,11 +298,10 @@ static unsigned long shm_limit(const u64 *param, unsigned int fraction)
 
 static int shm_charge(struct shm_user *user, unsigned long pages)
 {
-	bool exempt = capable(CAP_SYS_RESOURCE);
-
 	guard(mutex)(&shm_account_lock);
-	if (!exempt && (shm_nr_pages + pages > shm_limit(&shm_max_total, 2) ||
-			user->pages + pages > shm_limit(&shm_max_user, 4)))
+	if ((shm_nr_pages + pages > shm_limit(&shm_max_total, 2) ||
+	     user->pages + pages > shm_limit(&shm_max_user, 4)) &&
+	    !capable(CAP_SYS_RESOURCE))
 		return -ENOSPC;
 	shm_nr_pages += pages;
 	user->pages += pages;
@@ -373,13 +375,23 @@ static int shm_add_folio(struct shm_region *region, struct folio *folio,
 	return 0;
 }
 
-/* One folio, as large as can be had, at the end of the page cache. */
-static int shm_add_largest(struct shm_region *region, pgoff_t end)
+static unsigned int shm_max_order(const struct shm_region *region)
 {
-	unsigned int limit = region->flags & SHM_KERNEL_INFO_SMALL ? 0 :
-		min_t(unsigned int, PMD_ORDER,
-		      mapping_max_folio_order(region->inode.i_mapping));
-	int order = shm_folio_order(region->nr_pages, end, limit);
+	if (region->flags & SHM_KERNEL_INFO_SMALL)
+		return 0;
+	return min_t(unsigned int, PMD_ORDER,
+		     mapping_max_folio_order(region->inode.i_mapping));
+}
+
+/*
+ * One folio, as large as can be had, at the end of the page cache. @limit comes
+ * down to an order that can be had: where there is not one folio of 2 MiB, there
+ * are seldom more.
+ */
+static int shm_add_largest(struct shm_region *region, pgoff_t end,
+			   unsigned int *limit)
+{
+	int order = shm_folio_order(region->nr_pages, end, *limit);
 	int err;
 
 	do {
@@ -397,6 +409,7 @@ static int shm_add_largest(struct shm_region *region, pgoff_t end)
 			folio_put(folio);
 		}
 		order = shm_next_order(order);
+		*limit = order;
 	} while (order >= 0);
 
 	return -ENOMEM;
@@ -475,33 +488,15 @@ static struct shm_folio_table *shm_table(struct shm_region *region)
 	return rcu_dereference_protected(region->table, true);
 }
 
-/*
- * Looking a folio up in the page cache takes a third of the instructions of a
- * small read, in this table a tenth.
- */
-static int shm_grow_table(struct shm_region *region)
+/* Adds the folios from the end of @table on, as many as it takes. */
+static void shm_fill_table(struct shm_region *region,
+			   struct shm_folio_table *table)
 {
-	XA_STATE(xas, &region->inode.i_mapping->i_pages, 0);
-	struct shm_folio_table *table, *old = shm_table(region);
-	unsigned int order = 0;
+	unsigned int order = table->shift - PAGE_SHIFT;
+	XA_STATE(xas, &region->inode.i_mapping->i_pages, table->nr << order);
 	struct folio *folio;
-	pgoff_t max, nr = 0;
+	pgoff_t nr = table->nr;
 
-	rcu_read_lock();
-	folio = xas_load(&xas);
-	if (folio)
-		order = folio_order(folio);
-	rcu_read_unlock();
-
-	max = region->nr_pages >> order;
-	table = kvmalloc(struct_size(table, folios, max), GFP_KERNEL_ACCOUNT |
-			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	if (!table)
-		return -ENOMEM;
-	table->shift = order + PAGE_SHIFT;
-	table->nr = max;
-
-	xas_reset(&xas);
 	rcu_read_lock();
 	xas_for_each(&xas, folio, region->nr_pages - 1) {
 		pgoff_t end = folio_next_index(folio) >> order;
@@ -519,7 +514,38 @@ static int shm_grow_table(struct shm_region *region)
 		}
 	}
 	rcu_read_unlock();
-	table->nr = nr;
+	/* The entries before their number. */
+	smp_store_release(&table->nr, nr);
+}
+
+/*
+ * Looking a folio up in the page cache takes a third of the instructions of a
+ * small read, in this table a tenth. It doubles when it is full, so that adding
+ * to a region bit by bit does not mean copying all of it each time.
+ */
+static int shm_grow_table(struct shm_region *region)
+{
+	struct shm_folio_table *table, *old = shm_table(region);
+	struct folio *first = xa_load(&region->inode.i_mapping->i_pages, 0);
+	unsigned int order = first ? folio_order(first) : 0;
+	pgoff_t max = region->nr_pages >> order;
+
+	if (old && old->shift == order + PAGE_SHIFT) {
+		if (max <= old->max) {
+			shm_fill_table(region, old);
+			return 0;
+		}
+		max = max(max, 2 * old->max);
+	}
+
+	table = kvmalloc(struct_size(table, folios, max), GFP_KERNEL_ACCOUNT |
+			 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!table)
+		return -ENOMEM;
+	table->shift = order + PAGE_SHIFT;
+	table->max = max;
+	table->nr = 0;
+	shm_fill_table(region, table);
 
 	rcu_assign_pointer(region->table, table);
 	if (old)
@@ -557,6 +583,7 @@ static void shm_remove_folios(struct shm_region *region, pgoff_t end)
 
 static int shm_add_folios(struct shm_region *region, pgoff_t end)
 {
+	unsigned int limit = shm_max_order(region);
 	pgoff_t old = region->nr_pages;
 	int err;
 
@@ -575,7 +602,7 @@ static int shm_add_folios(struct shm_region *region, pgoff_t end)
 		else if (region->flags & SHM_KERNEL_INFO_CONTIG)
 			err = shm_add_contig(region, end);
 		else
-			err = shm_add_largest(region, end);
+			err = shm_add_largest(region, end, &limit);
 		cond_resched();
 	}
 	if (!err)
@@ -621,7 +648,7 @@ static int shm_grow(struct shm_region *region, loff_t size)
 	 * Whatever stores through a mapping left behind the end in its last
 	 * page, or through a pin in the rest of a folio, was never content.
 	 */
-	shm_zero(region, i_size_read(inode), filled);
+	shm_zero(region, i_size_read(inode), min(size, filled));
 	/* Last: from here on the new pages can be seen. */
 	i_size_write(inode, size);
 	return 0;
@@ -1004,6 +1031,8 @@ static struct shm_region *shm_create(loff_t size, umode_t mode, u32 flags,
 	simple_inode_init_ts(inode);
 	/* No link: or marks of inotify would outlive the last file. */
 	clear_nlink(inode);
+	/* Stores do not change the times, so writes do not either. */
+	inode->i_flags |= S_NOCMTIME;
 	inode->i_op = &shm_iops;
 	inode->i_fop = &shm_region_fops;
 	inode->i_mapping->a_ops = &shm_aops;
@@ -1109,7 +1138,8 @@ shm_get_table_folio(const struct address_space *mapping, loff_t pos)
 	guard(rcu)();
 	table = rcu_dereference(region->table);
 	i = pos >> table->shift;
-	if (likely(i < READ_ONCE(table->nr)))
+	/* The number before the entries: see shm_fill_table(). */
+	if (likely(i < smp_load_acquire(&table->nr)))
 		folio = table->folios[i];
 	return likely(folio) && likely(folio_try_get(folio)) ? folio : NULL;
 }
@@ -1205,7 +1235,7 @@ static ssize_t shm_read_iter(struct kiocb *iocb, struct iov_iter *to)
 static ssize_t shm_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	if (unlikely(iocb->ki_flags & IOCB_APPEND))
-		iocb->ki_pos = i_size_read(file_inode(iocb->ki_filp));
+		iocb->ki_pos = i_size_read(iocb->ki_filp->f_mapping->host);
 	return shm_copy(iocb, from, true);
 }
 
@@ -1226,11 +1256,21 @@ static vm_fault_t shm_map_around(struct vm_fault *vmf)
 	return filemap_map_pages(vmf, vmf->pgoff - before, vmf->pgoff + after - 1);
 }
 
+/*
+ * That it exists tells the core that ->fault() sleeps for nothing but locks, so
+ * that faults can be handled under the lock of the mapping alone.
+ */
+static vm_fault_t shm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
 static vm_fault_t shm_fault(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	bool copies = vmf->flags & FAULT_FLAG_WRITE &&
 		      !(vmf->vma->vm_flags & VM_SHARED);
+	bool around = !copies && !uffd_disable_fault_around(vmf->vma);
 	struct folio *folio;
 	vm_fault_t ret;
 
@@ -1239,7 +1279,7 @@ static vm_fault_t shm_fault(struct vm_fault *vmf)
 	 * There is no dirty tracking, so pages around a write can be mapped
 	 * like those around a read, unless the page is about to be copied.
 	 */
-	ret = copies ? 0 : shm_map_around(vmf);
+	ret = around ? shm_map_around(vmf) : 0;
 	if (ret & VM_FAULT_NOPAGE)
 		goto out;
 
@@ -1277,7 +1317,9 @@ static vm_fault_t shm_huge_fault(struct vm_fault *vmf, unsigned int order)
 	/* Under the folio's lock: see shm_shrink(). */
 	if (folio_order(folio) == order && !folio_contain_hwpoisoned_page(folio) &&
 	    folio_next_index(folio) <= shm_size_to_pages(i_size_read(mapping->host)))
-		ret = vmf_insert_folio_pmd(vmf, folio, write);
+		/* Only a PMD that is there can have to be made writable. */
+		ret = vmf_insert_folio_pmd(vmf, folio,
+					   write && pmd_trans_huge(*vmf->pmd));
 	folio_unlock(folio);
 	folio_put(folio);
 	return ret;
@@ -1286,6 +1328,7 @@ static vm_fault_t shm_huge_fault(struct vm_fault *vmf, unsigned int order)
 
 static const struct vm_operations_struct shm_vm_ops = {
 	.fault		= shm_fault,
+	.map_pages	= shm_map_pages,
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	.huge_fault	= shm_huge_fault,
 #endif
@@ -2059,11 +2102,15 @@ static void shm_refuse_opens(void)
 static void shm_unmount(void)
 {
 	struct super_block *sb = shm_mnt->mnt_sb;
+	unsigned int waited = 0;
 
 	atomic_inc(&sb->s_active);
 	kern_unmount(shm_mnt);
-	while (atomic_read(&sb->s_active) > 1)
+	while (atomic_read(&sb->s_active) > 1) {
 		fsleep(USEC_PER_MSEC);
+		if (++waited == MSEC_PER_SEC)
+			pr_notice("unloading waits for an O_PATH descriptor of a region to be closed\n");
+	}
 	deactivate_super(sb);
 	rcu_barrier();
 }
