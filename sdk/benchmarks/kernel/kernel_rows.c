@@ -258,6 +258,8 @@ struct peer {
 	bool huge_shmem;
 	/* Touches cost millions: fewer of them. */
 	bool slow;
+	/* What a mapping is rounded up to, less one. */
+	size_t granule;
 };
 
 static const struct peer peers[] = {
@@ -268,7 +270,7 @@ static const struct peer peers[] = {
 	{ .name = "node", .create = node_open },
 	{ .name = "memfd", .create = memfd_peer_create, .slow = true },
 	{ .name = "memfd_thp", .create = memfd_peer_create, .huge_shmem = true },
-	{ .name = "hugetlb", .create = hugetlb_create,
+	{ .name = "hugetlb", .create = hugetlb_create, .granule = HUGE - 1,
 	  .no_write = "hugetlbfs has none" },
 	{ .name = "shm", .create = shm_create, .destroy = shm_destroy, .slow = true },
 	{ .name = "dma_heap", .create = dma_heap_create,
@@ -317,9 +319,10 @@ static bool load_all(char *address, size_t size)
 
 enum touch { TOUCH_NONE, TOUCH_READ, TOUCH_WRITE, TOUCH_POPULATE };
 
-static bool attach(int fd, size_t size, enum touch how)
+static bool attach(const struct peer *p, int fd, size_t size, enum touch how)
 {
-	char *address = map(fd, size, how == TOUCH_POPULATE ? MAP_POPULATE : 0);
+	size_t mapped = (size + p->granule) & ~p->granule;
+	char *address = map(fd, mapped, how == TOUCH_POPULATE ? MAP_POPULATE : 0);
 
 	if (!address)
 		return false;
@@ -327,7 +330,7 @@ static bool attach(int fd, size_t size, enum touch how)
 		touch_write(address, size);
 	else if (how == TOUCH_READ)
 		touch_read(address, size);
-	return munmap(address, size) == 0;
+	return munmap(address, mapped) == 0;
 }
 
 static bool create_attach_destroy(const struct peer *p, size_t size, enum touch how)
@@ -336,7 +339,7 @@ static bool create_attach_destroy(const struct peer *p, size_t size, enum touch 
 
 	if (fd < 0)
 		return false;
-	if (how != TOUCH_NONE && !attach(fd, size, how))
+	if (how != TOUCH_NONE && !attach(p, fd, size, how))
 		return false;
 	return destroy(p, fd);
 }
@@ -415,13 +418,13 @@ static void map_rows(const struct peer *p, int fd)
 	char *address;
 
 	MEASURE("mmap_munmap_16m", p->name, MAX_CALLS,
-		attach(fd, REGION_SIZE, TOUCH_NONE));
+		attach(p, fd, REGION_SIZE, TOUCH_NONE));
 	MEASURE("attach_write_16m", p->name, calls,
-		attach(fd, REGION_SIZE, TOUCH_WRITE));
+		attach(p, fd, REGION_SIZE, TOUCH_WRITE));
 	MEASURE("attach_read_16m", p->name, calls,
-		attach(fd, REGION_SIZE, TOUCH_READ));
+		attach(p, fd, REGION_SIZE, TOUCH_READ));
 	MEASURE("attach_populate_16m", p->name, calls,
-		attach(fd, REGION_SIZE, TOUCH_POPULATE));
+		attach(p, fd, REGION_SIZE, TOUCH_POPULATE));
 
 	address = map(fd, REGION_SIZE, 0);
 	if (!address) {
@@ -447,8 +450,12 @@ static void create_rows(const struct peer *p)
 
 	MEASURE("create_touch_destroy_64k", p->name, 100,
 		create_attach_destroy(p, 64 * KIB, TOUCH_WRITE));
+	MEASURE("create_populate_destroy_64k", p->name, 100,
+		create_attach_destroy(p, 64 * KIB, TOUCH_POPULATE));
 	MEASURE("create_touch_destroy_1m", p->name, calls,
 		create_attach_destroy(p, MIB, TOUCH_WRITE));
+	MEASURE("create_populate_destroy_1m", p->name, calls,
+		create_attach_destroy(p, MIB, TOUCH_POPULATE));
 	calls = p->slow ? 7 : 15;
 	MEASURE("create_touch_destroy_16m", p->name, calls,
 		create_attach_destroy(p, 16 * MIB, TOUCH_WRITE));
