@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSL-1.0
+# shellcheck shell=sh
 #
 # What the checker scripts share: TAP lines, the things to check, and the
 # driver's counters. Sourced by fsx.sh, fio.sh and stress.sh, which run in a

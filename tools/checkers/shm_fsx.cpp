@@ -75,13 +75,15 @@ __attribute__((format(printf, 1, 2))) std::string format(const char *text, ...)
 }
 
 /* What the program was built to find: the file is not what the model says. */
-class failure final : public std::runtime_error {
+class failure final : public std::runtime_error
+{
 public:
 	using std::runtime_error::runtime_error;
 };
 
 /* What keeps the program from looking: no device, no memory, no such file. */
-class setup_error final : public std::runtime_error {
+class setup_error final : public std::runtime_error
+{
 public:
 	using std::runtime_error::runtime_error;
 };
@@ -95,7 +97,8 @@ public:
  * The standard library's engines are the same everywhere but its distributions
  * are not, and a seed has to mean the same run on every machine.
  */
-class random_source final {
+class random_source final
+{
 public:
 	explicit random_source(std::uint64_t seed) noexcept : state_(seed) {}
 
@@ -167,28 +170,30 @@ enum class mistake {
 	mapping_goes_stale,
 };
 
-struct mistake_text {
+struct mistake_text
+{
 	mistake kind;
 	const char *text;
 };
 
-constexpr std::array<mistake_text, 13> mistakes{ {
-	{ mistake::read_flips_byte, "pread returns a wrong byte" },
-	{ mistake::read_is_short, "pread stops a byte early" },
-	{ mistake::write_flips_byte, "pwrite leaves a wrong byte" },
-	{ mistake::write_is_lost, "pwrite writes nothing" },
-	{ mistake::write_spills, "pwrite changes the byte behind" },
-	{ mistake::store_loses_byte, "a store through a mapping is lost" },
-	{ mistake::load_flips_byte, "a load through a mapping is wrong" },
-	{ mistake::private_store_leaks, "a private store reaches the file" },
-	{ mistake::grow_shows_stale_byte, "growing shows a stale byte" },
-	{ mistake::shrink_eats_byte, "shrinking loses the last byte" },
-	{ mistake::size_is_off_by_one, "ftruncate sets another size" },
-	{ mistake::reopen_gives_other_file, "re-opening gives another file" },
-	{ mistake::mapping_goes_stale, "an old mapping is cut off" },
-} };
+constexpr std::array<mistake_text, 13> mistakes{{
+	{mistake::read_flips_byte, "pread returns a wrong byte"},
+	{mistake::read_is_short, "pread stops a byte early"},
+	{mistake::write_flips_byte, "pwrite leaves a wrong byte"},
+	{mistake::write_is_lost, "pwrite writes nothing"},
+	{mistake::write_spills, "pwrite changes the byte behind"},
+	{mistake::store_loses_byte, "a store through a mapping is lost"},
+	{mistake::load_flips_byte, "a load through a mapping is wrong"},
+	{mistake::private_store_leaks, "a private store reaches the file"},
+	{mistake::grow_shows_stale_byte, "growing shows a stale byte"},
+	{mistake::shrink_eats_byte, "shrinking loses the last byte"},
+	{mistake::size_is_off_by_one, "ftruncate sets another size"},
+	{mistake::reopen_gives_other_file, "re-opening gives another file"},
+	{mistake::mapping_goes_stale, "an old mapping is cut off"},
+}};
 
-class planted final {
+class planted final
+{
 public:
 	planted(mistake kind, std::uint64_t after) noexcept
 		: kind_(kind), after_(after)
@@ -224,7 +229,8 @@ private:
 	bool done_ = false;
 };
 
-class mapping final {
+class mapping final
+{
 public:
 	mapping() = default;
 
@@ -279,7 +285,8 @@ enum class file_kind {
 	node,
 };
 
-struct settings {
+struct settings
+{
 	std::uint64_t seed = 1;
 	std::uint64_t ops = 5000;
 	std::size_t max_length = 0;
@@ -302,7 +309,8 @@ struct settings {
  * All that the exerciser does to the file goes through here, so that a mistake
  * planted here looks like one that the kernel made.
  */
-class file final {
+class file final
+{
 public:
 	file(const settings &set, planted &fault) : fault_(fault)
 	{
@@ -332,7 +340,7 @@ public:
 
 	std::size_t size() const
 	{
-		struct stat st {};
+		struct stat st = {};
 
 		if (kind_ == file_kind::node) {
 			off_t end = ::lseek(fd_, 0, SEEK_END);
@@ -355,11 +363,12 @@ public:
 
 	ssize_t readv(const std::vector<iovec> &parts, std::size_t offset)
 	{
-		return ::preadv(fd_, parts.data(), static_cast<int>(parts.size()),
-				to_off(offset));
+		return ::preadv(fd_, parts.data(),
+				static_cast<int>(parts.size()), to_off(offset));
 	}
 
-	ssize_t write(const void *buffer, std::size_t length, std::size_t offset)
+	ssize_t write(const void *buffer, std::size_t length,
+		      std::size_t offset)
 	{
 		if (length > 0 && fault_.now(mistake::write_is_lost))
 			return static_cast<ssize_t>(length);
@@ -379,7 +388,8 @@ public:
 
 	ssize_t writev(const std::vector<iovec> &parts, std::size_t offset)
 	{
-		return ::pwritev(fd_, parts.data(), static_cast<int>(parts.size()),
+		return ::pwritev(fd_, parts.data(),
+				 static_cast<int>(parts.size()),
 				 to_off(offset));
 	}
 
@@ -467,7 +477,8 @@ public:
 
 	int store(std::uint8_t *to, const void *from, std::size_t length)
 	{
-		const std::uint8_t *bytes = static_cast<const std::uint8_t *>(from);
+		const std::uint8_t *bytes =
+			static_cast<const std::uint8_t *>(from);
 
 		/* To lose what is there already would be no mistake. */
 		if (length > 0 && to[length - 1] != bytes[length - 1] &&
@@ -476,8 +487,8 @@ public:
 		return guarded_copy(to, from, length);
 	}
 
-	int private_store(std::uint8_t *to, const void *from, std::size_t length,
-			  std::size_t offset)
+	int private_store(std::uint8_t *to, const void *from,
+			  std::size_t length, std::size_t offset)
 	{
 		if (length > 0 && fault_.now(mistake::private_store_leaks))
 			flip(offset);
@@ -504,12 +515,13 @@ public:
 			fd = copy(size());
 		}
 
-		struct stat before {};
-		struct stat after {};
+		struct stat before = {};
+		struct stat after = {};
 
 		if (::fstat(fd_, &before) < 0 || ::fstat(fd, &after) < 0)
 			throw_setup("fstat");
-		if (before.st_dev != after.st_dev || before.st_ino != after.st_ino)
+		if (before.st_dev != after.st_dev ||
+		    before.st_ino != after.st_ino)
 			throw failure("re-open gave another file");
 		::close(fd_);
 		fd_ = fd;
@@ -560,7 +572,7 @@ private:
 	void open_path(const settings &set)
 	{
 		shm_kernel_info info{};
-		struct stat st {};
+		struct stat st = {};
 
 		fd_ = ::open(set.path.c_str(), O_RDWR | O_CLOEXEC);
 		if (fd_ < 0 || ::fstat(fd_, &st) < 0)
@@ -569,10 +581,11 @@ private:
 		title_ = set.path;
 		info.size = sizeof(info);
 		if (::ioctl(fd_, SHM_KERNEL_IOC_GET_INFO, &info) == 0) {
-			kind_ = S_ISCHR(st.st_mode) ? file_kind::node :
-						      file_kind::region;
-			resizable_ = kind_ == file_kind::region &&
-				     (info.capabilities & SHM_KERNEL_CAP_RESIZE);
+			kind_ = S_ISCHR(st.st_mode) ? file_kind::node
+						    : file_kind::region;
+			resizable_ =
+				kind_ == file_kind::region &&
+				(info.capabilities & SHM_KERNEL_CAP_RESIZE);
 		} else if (S_ISCHR(st.st_mode)) {
 			kind_ = file_kind::node;
 			resizable_ = false;
@@ -635,7 +648,8 @@ private:
 	std::string title_;
 };
 
-class exerciser final {
+class exerciser final
+{
 public:
 	exerciser(const settings &set, planted &fault)
 		: set_(set), fault_(fault), file_(set, fault), random_(set.seed)
@@ -649,7 +663,8 @@ public:
 		else
 			max_ = size_;
 		if (max_ == 0)
-			throw setup_error(file_.title() + " is empty and may not grow");
+			throw setup_error(file_.title() +
+					  " is empty and may not grow");
 		model_.resize(max_);
 		writer_.resize(max_);
 		buffer_.resize(std::max(max_ + page_size, set.max_io));
@@ -660,8 +675,9 @@ public:
 		ssize_t n = file_.read(model_.data(), size_, 0);
 
 		if (n != static_cast<ssize_t>(size_))
-			throw failure(format("the first read of %zu bytes returned %zd",
-					     size_, n));
+			throw failure(format(
+				"the first read of %zu bytes returned %zd",
+				size_, n));
 		renew_resident();
 	}
 
@@ -700,32 +716,33 @@ public:
 private:
 	using action = void (exerciser::*)();
 
-	struct choice {
+	struct choice
+	{
 		unsigned int weight;
 		action run;
 	};
 
 	void step()
 	{
-		static constexpr std::array<choice, 17> choices{ {
-			{ 12, &exerciser::read },
-			{ 12, &exerciser::write },
-			{ 6, &exerciser::read_vector },
-			{ 6, &exerciser::write_vector },
-			{ 10, &exerciser::map_read },
-			{ 10, &exerciser::map_write },
-			{ 8, &exerciser::resident_read },
-			{ 8, &exerciser::resident_write },
-			{ 12, &exerciser::truncate },
-			{ 3, &exerciser::reopen },
-			{ 3, &exerciser::sync },
-			{ 4, &exerciser::map_private },
-			{ 5, &exerciser::past_end },
-			{ 4, &exerciser::seek_and_go },
-			{ 3, &exerciser::splice_out },
-			{ 3, &exerciser::splice_in },
-			{ 3, &exerciser::advise },
-		} };
+		static constexpr std::array<choice, 17> choices{{
+			{12, &exerciser::read},
+			{12, &exerciser::write},
+			{6, &exerciser::read_vector},
+			{6, &exerciser::write_vector},
+			{10, &exerciser::map_read},
+			{10, &exerciser::map_write},
+			{8, &exerciser::resident_read},
+			{8, &exerciser::resident_write},
+			{12, &exerciser::truncate},
+			{3, &exerciser::reopen},
+			{3, &exerciser::sync},
+			{4, &exerciser::map_private},
+			{5, &exerciser::past_end},
+			{4, &exerciser::seek_and_go},
+			{3, &exerciser::splice_out},
+			{3, &exerciser::splice_in},
+			{3, &exerciser::advise},
+		}};
 		std::size_t total = 0;
 
 		for (const choice &c : choices)
@@ -815,10 +832,11 @@ private:
 		std::fill_n(&writer_[offset], length, op_);
 	}
 
-	void compare(const char *how, std::size_t offset, const std::uint8_t *found,
-		     std::size_t length) const
+	void compare(const char *how, std::size_t offset,
+		     const std::uint8_t *found, std::size_t length) const
 	{
-		if (length == 0 || std::memcmp(&model_[offset], found, length) == 0)
+		if (length == 0 ||
+		    std::memcmp(&model_[offset], found, length) == 0)
 			return;
 
 		std::size_t first = length;
@@ -832,26 +850,32 @@ private:
 			last = i;
 			wrong++;
 		}
-		fail(format("%s at %#zx: expected 0x%02x, found 0x%02x; %zu wrong of "
-			    "%zu bytes from %#zx, the last at %#zx; the byte at %#zx "
-			    "was set by operation %" PRIu64 " (0: at the start); "
+		fail(format("%s at %#zx: expected 0x%02x, found 0x%02x; %zu "
+			    "wrong of "
+			    "%zu bytes from %#zx, the last at %#zx; the byte "
+			    "at %#zx "
+			    "was set by operation %" PRIu64
+			    " (0: at the start); "
 			    "size %#zx",
 			    how, offset + first, model_[offset + first],
 			    found[first], wrong, length, offset, offset + last,
 			    offset + first, writer_[offset + first], size_));
 	}
 
-	void expect_count(const char *call, ssize_t got, std::size_t expected) const
+	void expect_count(const char *call, ssize_t got,
+			  std::size_t expected) const
 	{
 		int error = errno;
 
 		if (got == static_cast<ssize_t>(expected))
 			return;
 		if (got < 0)
-			fail(format("%s: expected %zu, found error %d (%s); size %#zx",
-				    call, expected, error, std::strerror(error), size_));
-		fail(format("%s: expected %zu, found %zd; size %#zx", call, expected,
-			    got, size_));
+			fail(format("%s: expected %zu, found error %d (%s); "
+				    "size %#zx",
+				    call, expected, error, std::strerror(error),
+				    size_));
+		fail(format("%s: expected %zu, found %zd; size %#zx", call,
+			    expected, got, size_));
 	}
 
 	/* Checks what a write returned and says how many bytes it changed. */
@@ -874,10 +898,12 @@ private:
 			int error = errno;
 
 			if (got >= 0 || error != ENOSPC)
-				fail(format("%s past the end: expected ENOSPC, found "
+				fail(format("%s past the end: expected ENOSPC, "
+					    "found "
 					    "%zd (%s); size %#zx",
 					    call, got,
-					    got < 0 ? std::strerror(error) : "no error",
+					    got < 0 ? std::strerror(error)
+						    : "no error",
 					    size_));
 			return 0;
 		}
@@ -893,7 +919,7 @@ private:
 
 	void forget(std::size_t from, std::size_t to)
 	{
-		std::fill(&model_[0] + from, &model_[0] + to, std::uint8_t{ 0 });
+		std::fill(&model_[0] + from, &model_[0] + to, std::uint8_t{0});
 		std::fill(&writer_[0] + from, &writer_[0] + to, op_);
 	}
 
@@ -925,7 +951,8 @@ private:
 		std::size_t found = file_.size();
 
 		if (found != size_)
-			fail(format("the size: expected %zu, found %zu", size_, found));
+			fail(format("the size: expected %zu, found %zu", size_,
+				    found));
 	}
 
 	void check_all()
@@ -943,8 +970,9 @@ private:
 		int signal = file_.load(buffer_.data(), from, length);
 
 		if (signal)
-			fail(format("%s: signal %d (%s) inside the file, size %#zx",
-				    how, signal, strsignal(signal), size_));
+			fail(format(
+				"%s: signal %d (%s) inside the file, size %#zx",
+				how, signal, strsignal(signal), size_));
 		compare(how, offset, buffer_.data(), length);
 	}
 
@@ -953,8 +981,9 @@ private:
 		int signal = file_.store(to, buffer_.data(), length);
 
 		if (signal)
-			fail(format("%s: signal %d (%s) inside the file, size %#zx",
-				    how, signal, strsignal(signal), size_));
+			fail(format(
+				"%s: signal %d (%s) inside the file, size %#zx",
+				how, signal, strsignal(signal), size_));
 	}
 
 	/* What lies behind the end in the last page, which @last_page maps. */
@@ -970,9 +999,11 @@ private:
 				fail("signal behind the end in the last page");
 			for (std::size_t i = 0; i < page_size - used; i++) {
 				if (buffer_[i])
-					fail(format("behind the end at %#zx: expected 0, "
+					fail(format("behind the end at %#zx: "
+						    "expected 0, "
 						    "found 0x%02x; size %#zx",
-						    size_ + i, buffer_[i], size_));
+						    size_ + i, buffer_[i],
+						    size_));
 			}
 		}
 		if (tail_ && random_.one_in(2)) {
@@ -991,9 +1022,11 @@ private:
 		std::size_t length = pick_length(set_.max_io);
 
 		note(format("pread %#zx bytes at %#zx", length, offset));
-		expect_count("pread", file_.read(buffer_.data(), length, offset),
+		expect_count("pread",
+			     file_.read(buffer_.data(), length, offset),
 			     readable(offset, length));
-		compare("pread", offset, buffer_.data(), readable(offset, length));
+		compare("pread", offset, buffer_.data(),
+			readable(offset, length));
 	}
 
 	/* A plain file would grow past what the model has room for. */
@@ -1015,9 +1048,10 @@ private:
 
 		note(format("pwrite %#zx bytes at %#zx", length, offset));
 		fill(buffer_.data(), length);
-		remember(offset, written("pwrite",
-					 file_.write(buffer_.data(), length, offset),
-					 offset, length));
+		remember(offset,
+			 written("pwrite",
+				 file_.write(buffer_.data(), length, offset),
+				 offset, length));
 		reread(offset, length);
 	}
 
@@ -1027,8 +1061,8 @@ private:
 		std::size_t from = offset - std::min<std::size_t>(offset, 64);
 
 		length = readable(from, offset - from + length + 64);
-		expect_count("reading back", file_.read(buffer_.data(), length, from),
-			     length);
+		expect_count("reading back",
+			     file_.read(buffer_.data(), length, from), length);
 		compare("reading back", from, buffer_.data(), length);
 	}
 
@@ -1042,7 +1076,7 @@ private:
 
 			if (parts.size() < 7)
 				part = pick_length(part);
-			parts.push_back({ buffer_.data() + done, part });
+			parts.push_back({buffer_.data() + done, part});
 			done += part;
 		} while (done < length);
 		return parts;
@@ -1058,7 +1092,8 @@ private:
 			    parts.size(), offset));
 		expect_count("preadv", file_.readv(parts, offset),
 			     readable(offset, length));
-		compare("preadv", offset, buffer_.data(), readable(offset, length));
+		compare("preadv", offset, buffer_.data(),
+			readable(offset, length));
 	}
 
 	void write_vector()
@@ -1088,7 +1123,8 @@ private:
 	mapping map(std::size_t offset, std::size_t length, int flags)
 	{
 		std::size_t start = page_down(offset);
-		mapping window = file_.map(start, offset - start + length, flags);
+		mapping window =
+			file_.map(start, offset - start + length, flags);
 
 		if (!window.address())
 			fail(format("mmap: %s", std::strerror(window.error())));
@@ -1102,7 +1138,8 @@ private:
 
 	std::uint8_t *last_page(const mapping &window, std::size_t offset) const
 	{
-		return window.address() + (page_down(size_ - 1) - page_down(offset));
+		return window.address() +
+		       (page_down(size_ - 1) - page_down(offset));
 	}
 
 	void map_read()
@@ -1112,12 +1149,13 @@ private:
 
 		if (!pick_inside(offset, length))
 			return;
-		note(format("mapped read of %#zx bytes at %#zx", length, offset));
+		note(format("mapped read of %#zx bytes at %#zx", length,
+			    offset));
 
 		mapping window = map(offset, length, MAP_SHARED);
 
-		load("mapped read", window.address() + offset % page_size, offset,
-		     length);
+		load("mapped read", window.address() + offset % page_size,
+		     offset, length);
 		if (reaches_end(offset, length))
 			look_at_tail(last_page(window, offset));
 	}
@@ -1129,12 +1167,14 @@ private:
 
 		if (!pick_inside(offset, length))
 			return;
-		note(format("mapped write of %#zx bytes at %#zx", length, offset));
+		note(format("mapped write of %#zx bytes at %#zx", length,
+			    offset));
 
 		mapping window = map(offset, length, MAP_SHARED);
 
 		fill(buffer_.data(), length);
-		store("mapped write", window.address() + offset % page_size, length);
+		store("mapped write", window.address() + offset % page_size,
+		      length);
 		remember(offset, length);
 		if (reaches_end(offset, length))
 			look_at_tail(last_page(window, offset));
@@ -1151,8 +1191,10 @@ private:
 
 		if (!pick_inside(offset, length))
 			return;
-		note(format("resident read of %#zx bytes at %#zx", length, offset));
-		load("resident read", resident_.address() + offset, offset, length);
+		note(format("resident read of %#zx bytes at %#zx", length,
+			    offset));
+		load("resident read", resident_.address() + offset, offset,
+		     length);
 		if (reaches_end(offset, length))
 			look_at_tail(last_page(resident_, 0));
 	}
@@ -1164,7 +1206,8 @@ private:
 
 		if (!pick_inside(offset, length))
 			return;
-		note(format("resident write of %#zx bytes at %#zx", length, offset));
+		note(format("resident write of %#zx bytes at %#zx", length,
+			    offset));
 		fill(buffer_.data(), length);
 		store("resident write", resident_.address() + offset, length);
 		remember(offset, length);
@@ -1191,7 +1234,8 @@ private:
 		if (length > old)
 			reread(old, std::min(length - old, set_.max_io));
 		else if (length)
-			reread(length - std::min<std::size_t>(length, 4096), 4096);
+			reread(length - std::min<std::size_t>(length, 4096),
+			       4096);
 	}
 
 	/* In the place of a resize, for what has a fixed size. */
@@ -1201,7 +1245,8 @@ private:
 			return;
 		note("SHM_KERNEL_IOC_CLEAR");
 		if (file_.clear() < 0)
-			fail(format("SHM_KERNEL_IOC_CLEAR: %s", std::strerror(errno)));
+			fail(format("SHM_KERNEL_IOC_CLEAR: %s",
+				    std::strerror(errno)));
 		forget(0, size_);
 		reread(0, std::min(size_, set_.max_io));
 	}
@@ -1239,7 +1284,8 @@ private:
 
 		if (!pick_inside(offset, length))
 			return;
-		note(format("private mapping of %#zx bytes at %#zx", length, offset));
+		note(format("private mapping of %#zx bytes at %#zx", length,
+			    offset));
 
 		mapping window = map(offset, length, MAP_PRIVATE);
 		std::uint8_t *start = window.address() + offset % page_size;
@@ -1247,7 +1293,8 @@ private:
 		load("private read", start, offset, length);
 		fill(buffer_.data(), length);
 
-		std::vector<std::uint8_t> own(&buffer_[0], &buffer_[0] + length);
+		std::vector<std::uint8_t> own(&buffer_[0],
+					      &buffer_[0] + length);
 
 		if (file_.private_store(start, own.data(), length, offset))
 			fail("signal in a private store inside the file");
@@ -1259,25 +1306,29 @@ private:
 	void past_end()
 	{
 		note(format("past the end, size %#zx", size_));
-		for (std::size_t away : { std::size_t{ 0 }, std::size_t{ 1 },
-					  random_.upto(page_size * 3) }) {
-			expect_count("pread past the end",
-				     file_.read(buffer_.data(), 16, size_ + away), 0);
+		for (std::size_t away : {std::size_t{0}, std::size_t{1},
+					 random_.upto(page_size * 3)}) {
+			expect_count(
+				"pread past the end",
+				file_.read(buffer_.data(), 16, size_ + away),
+				0);
 			if (file_.kind() == file_kind::plain)
 				continue;
 			buffer_[0] = 0xaa;
-			written("pwrite", file_.write(buffer_.data(), 1, size_ + away),
+			written("pwrite",
+				file_.write(buffer_.data(), 1, size_ + away),
 				size_ + away, 1);
 		}
 		check_size();
 		if (file_.kind() == file_kind::node) {
-			mapping window =
-				file_.map(page_up(size_), page_size, MAP_SHARED);
+			mapping window = file_.map(page_up(size_), page_size,
+						   MAP_SHARED);
 
 			if (window.address() || window.error() != EINVAL)
-				fail(format("mmap past the end of a node: expected "
-					    "EINVAL, found %s",
-					    std::strerror(window.error())));
+				fail(format(
+					"mmap past the end of a node: expected "
+					"EINVAL, found %s",
+					std::strerror(window.error())));
 			return;
 		}
 
@@ -1297,13 +1348,14 @@ private:
 	{
 		bool storing = random_.one_in(2);
 		std::uint8_t byte = 0x55;
-		int signal = storing ? guarded_copy(address, &byte, 1) :
-				       guarded_copy(&byte, address, 1);
+		int signal = storing ? guarded_copy(address, &byte, 1)
+				     : guarded_copy(&byte, address, 1);
 
 		if (signal != SIGBUS)
-			fail(format("%s past the end: expected SIGBUS, found %s",
-				    storing ? "store" : "load",
-				    signal ? strsignal(signal) : "no signal"));
+			fail(format(
+				"%s past the end: expected SIGBUS, found %s",
+				storing ? "store" : "load",
+				signal ? strsignal(signal) : "no signal"));
 	}
 
 	void seek_and_go()
@@ -1319,12 +1371,14 @@ private:
 		/* A node has no place behind its end to stand on. */
 		if (file_.kind() == file_kind::node)
 			offset = std::min(offset, size_);
-		expect_count("lseek(SEEK_SET)", file_.seek(offset, SEEK_SET), offset);
+		expect_count("lseek(SEEK_SET)", file_.seek(offset, SEEK_SET),
+			     offset);
 		if (writing) {
 			fill(buffer_.data(), length);
 
 			std::size_t done = written(
-				"write", file_.seek_write(buffer_.data(), length),
+				"write",
+				file_.seek_write(buffer_.data(), length),
 				offset, length);
 
 			remember(offset, done);
@@ -1334,7 +1388,8 @@ private:
 		} else {
 			std::size_t done = readable(offset, length);
 
-			expect_count("read", file_.seek_read(buffer_.data(), length),
+			expect_count("read",
+				     file_.seek_read(buffer_.data(), length),
 				     done);
 			compare("read", offset, buffer_.data(), done);
 			expect_count("lseek(SEEK_CUR)", file_.seek(0, SEEK_CUR),
@@ -1345,11 +1400,13 @@ private:
 	void splice_out()
 	{
 		std::size_t offset = pick_offset(max_);
-		std::size_t length = std::min(pick_length(set_.max_io), pipe_room);
+		std::size_t length =
+			std::min(pick_length(set_.max_io), pipe_room);
 		std::size_t expected = readable(offset, length);
 		std::size_t done = 0;
 
-		note(format("splice %#zx bytes at %#zx into a pipe", length, offset));
+		note(format("splice %#zx bytes at %#zx into a pipe", length,
+			    offset));
 		while (done < expected) {
 			ssize_t n = file_.splice_out(pipe_[1], offset + done,
 						     length - done);
@@ -1360,11 +1417,14 @@ private:
 			std::size_t part = static_cast<std::size_t>(n);
 
 			if (part > expected - done)
-				fail(format("splice went past the end: expected at most "
-					    "%zu, found %zu", expected - done, part));
-			expect_count("reading the pipe",
-				     ::read(pipe_[0], buffer_.data() + done, part),
-				     part);
+				fail(format("splice went past the end: "
+					    "expected at most "
+					    "%zu, found %zu",
+					    expected - done, part));
+			expect_count(
+				"reading the pipe",
+				::read(pipe_[0], buffer_.data() + done, part),
+				part);
 			done += part;
 		}
 		compare("splice", offset, buffer_.data(), expected);
@@ -1377,7 +1437,8 @@ private:
 
 		if (length == 0)
 			return;
-		note(format("splice %#zx bytes at %#zx from a pipe", length, offset));
+		note(format("splice %#zx bytes at %#zx from a pipe", length,
+			    offset));
 		fill(buffer_.data(), length);
 		expect_count("filling the pipe",
 			     ::write(pipe_[1], buffer_.data(), length), length);
@@ -1386,7 +1447,8 @@ private:
 		ssize_t n;
 
 		do {
-			n = file_.splice_in(pipe_[0], offset + done, length - done);
+			n = file_.splice_in(pipe_[0], offset + done,
+					    length - done);
 			if (n > 0)
 				done += static_cast<std::size_t>(n);
 		} while (n > 0 && done < length);
@@ -1396,8 +1458,8 @@ private:
 		empty_pipe();
 		errno = error;
 		remember(offset, written("splice",
-					 done ? static_cast<ssize_t>(done) : n, offset,
-					 length));
+					 done ? static_cast<ssize_t>(done) : n,
+					 offset, length));
 		reread(offset, length);
 	}
 
@@ -1418,16 +1480,18 @@ private:
 		if (!pick_inside(offset, length))
 			return;
 
-		static constexpr std::array<std::pair<int, const char *>, 4> kinds{ {
-			{ MADV_DONTNEED, "MADV_DONTNEED" },
-			{ MADV_WILLNEED, "MADV_WILLNEED" },
-			{ MADV_HUGEPAGE, "MADV_HUGEPAGE" },
-			{ MADV_COLD, "MADV_COLD" },
-		} };
+		static constexpr std::array<std::pair<int, const char *>, 4>
+			kinds{{
+				{MADV_DONTNEED, "MADV_DONTNEED"},
+				{MADV_WILLNEED, "MADV_WILLNEED"},
+				{MADV_HUGEPAGE, "MADV_HUGEPAGE"},
+				{MADV_COLD, "MADV_COLD"},
+			}};
 		const auto &kind = kinds[random_.upto(kinds.size() - 1)];
 		std::size_t start = page_down(offset);
 
-		note(format("%s on %#zx bytes at %#zx", kind.second, length, offset));
+		note(format("%s on %#zx bytes at %#zx", kind.second, length,
+			    offset));
 
 		int rc = ::madvise(resident_.address() + start,
 				   offset - start + length, kind.first);
@@ -1435,7 +1499,8 @@ private:
 		/* The others are hints that a kernel may be built without. */
 		if (rc < 0 && kind.first == MADV_DONTNEED)
 			fail(format("madvise: %s", std::strerror(errno)));
-		load("resident read", resident_.address() + offset, offset, length);
+		load("resident read", resident_.address() + offset, offset,
+		     length);
 	}
 
 	const settings &set_;
@@ -1453,7 +1518,7 @@ private:
 	std::vector<std::uint64_t> writer_;
 	std::vector<std::uint8_t> buffer_;
 	mapping resident_;
-	int pipe_[2]{ -1, -1 };
+	int pipe_[2]{-1, -1};
 	std::uint64_t op_ = 0;
 	std::string current_ = "0: start";
 	std::deque<std::string> log_;
@@ -1461,10 +1526,11 @@ private:
 
 std::string replay(const settings &set, const exerciser &run)
 {
-	std::string text = format("shm_fsx --seed %" PRIu64 " --ops %" PRIu64
-				  " --max-length %zu --max-io %zu --check-every %zu",
-				  set.seed, set.ops, run.max_length(), set.max_io,
-				  set.check_every);
+	std::string text =
+		format("shm_fsx --seed %" PRIu64 " --ops %" PRIu64
+		       " --max-length %zu --max-io %zu --check-every %zu",
+		       set.seed, set.ops, run.max_length(), set.max_io,
+		       set.check_every);
 
 	if (!set.truncate)
 		text += " --no-truncate";
@@ -1545,10 +1611,11 @@ int self_test(settings set)
 	passed = passed && clean;
 	for (const mistake_text &m : mistakes) {
 		planted fault(m.kind, set.ops / 4);
-		bool found = !exercise(set, fault, say::nothing) && fault.done();
+		bool found =
+			!exercise(set, fault, say::nothing) && fault.done();
 
-		std::printf("%s %u - found: %s\n", found ? "ok" : "not ok", ++number,
-			    m.text);
+		std::printf("%s %u - found: %s\n", found ? "ok" : "not ok",
+			    ++number, m.text);
 		passed = passed && found;
 	}
 	return passed ? 0 : 1;
@@ -1557,25 +1624,35 @@ int self_test(settings set)
 constexpr const char *usage_text =
 	"usage: shm_fsx [OPTION...] PATH            a node, or any file\n"
 	"       shm_fsx [OPTION...] --region SIZE   a new region file\n"
-	"       shm_fsx [OPTION...] --memfd SIZE    a memfd, where there is no driver\n"
-	"       shm_fsx [OPTION...] --self-test     plants mistakes and must find them\n"
+	"       shm_fsx [OPTION...] --memfd SIZE    a memfd, where there is no "
+	"driver\n"
+	"       shm_fsx [OPTION...] --self-test     plants mistakes and must "
+	"find them\n"
 	"\n"
-	"Reads, writes, maps, resizes and re-opens one file at random and compares\n"
-	"every byte with a model of it. Exit status: 0 no difference, 1 a difference,\n"
+	"Reads, writes, maps, resizes and re-opens one file at random and "
+	"compares\n"
+	"every byte with a model of it. Exit status: 0 no difference, 1 a "
+	"difference,\n"
 	"2 the arguments are wrong or the file cannot be had.\n"
 	"\n"
-	"  -s, --seed N         the run to do; the same seed is the same run (1)\n"
+	"  -s, --seed N         the run to do; the same seed is the same run "
+	"(1)\n"
 	"  -n, --ops N          how many operations (5000)\n"
-	"  -l, --max-length SIZE  how long the file may become (twice its size,\n"
+	"  -l, --max-length SIZE  how long the file may become (twice its "
+	"size,\n"
 	"                       at least 256K)\n"
 	"  -o, --max-io SIZE    the longest single read or write (64K)\n"
-	"  -c, --check-every N  compare everything after each N operations (64)\n"
-	"  -g, --log N          how many operations to print after a difference (32)\n"
+	"  -c, --check-every N  compare everything after each N operations "
+	"(64)\n"
+	"  -g, --log N          how many operations to print after a "
+	"difference (32)\n"
 	"      --no-truncate    leave the size as it is\n"
-	"      --tail           store behind the end in the last page, as it does with\n"
+	"      --tail           store behind the end in the last page, as it "
+	"does with\n"
 	"                       a region; tmpfs lets such bytes come back\n"
 	"      --no-tail        do not, with a region either\n"
-	"      --name NAME      with --region: name it, and re-open it by name too\n"
+	"      --name NAME      with --region: name it, and re-open it by name "
+	"too\n"
 	"      --small          with --region: no folio larger than a page\n"
 	"      --contig         with --region: contiguous, of fixed size\n"
 	"  -v, --verbose        print every operation\n"
@@ -1632,26 +1709,26 @@ enum option_code {
 	option_contig,
 };
 
-const std::array<option, 18> long_options{ {
-	{ "seed", required_argument, nullptr, 's' },
-	{ "ops", required_argument, nullptr, 'n' },
-	{ "max-length", required_argument, nullptr, 'l' },
-	{ "max-io", required_argument, nullptr, 'o' },
-	{ "check-every", required_argument, nullptr, 'c' },
-	{ "log", required_argument, nullptr, 'g' },
-	{ "verbose", no_argument, nullptr, 'v' },
-	{ "help", no_argument, nullptr, 'h' },
-	{ "region", required_argument, nullptr, option_region },
-	{ "memfd", required_argument, nullptr, option_memfd },
-	{ "self-test", no_argument, nullptr, option_self_test },
-	{ "no-truncate", no_argument, nullptr, option_no_truncate },
-	{ "tail", no_argument, nullptr, option_tail },
-	{ "no-tail", no_argument, nullptr, option_no_tail },
-	{ "name", required_argument, nullptr, option_name },
-	{ "small", no_argument, nullptr, option_small },
-	{ "contig", no_argument, nullptr, option_contig },
-	{ nullptr, 0, nullptr, 0 },
-} };
+const std::array<option, 18> long_options{{
+	{"seed", required_argument, nullptr, 's'},
+	{"ops", required_argument, nullptr, 'n'},
+	{"max-length", required_argument, nullptr, 'l'},
+	{"max-io", required_argument, nullptr, 'o'},
+	{"check-every", required_argument, nullptr, 'c'},
+	{"log", required_argument, nullptr, 'g'},
+	{"verbose", no_argument, nullptr, 'v'},
+	{"help", no_argument, nullptr, 'h'},
+	{"region", required_argument, nullptr, option_region},
+	{"memfd", required_argument, nullptr, option_memfd},
+	{"self-test", no_argument, nullptr, option_self_test},
+	{"no-truncate", no_argument, nullptr, option_no_truncate},
+	{"tail", no_argument, nullptr, option_tail},
+	{"no-tail", no_argument, nullptr, option_no_tail},
+	{"name", required_argument, nullptr, option_name},
+	{"small", no_argument, nullptr, option_small},
+	{"contig", no_argument, nullptr, option_contig},
+	{nullptr, 0, nullptr, 0},
+}};
 
 settings parse(int argc, char **argv, bool &testing_self)
 {
@@ -1723,7 +1800,8 @@ settings parse(int argc, char **argv, bool &testing_self)
 		set.path = argv[optind++];
 	if (optind < argc)
 		usage_error("more than one file");
-	if (!testing_self && set.use_memfd + set.use_region + !set.path.empty() != 1)
+	if (!testing_self &&
+	    set.use_memfd + set.use_region + !set.path.empty() != 1)
 		usage_error("name one file: PATH, --region or --memfd");
 	if (!set.use_region && (set.create_flags || !set.name.empty()))
 		usage_error("--name, --small and --contig need --region");
@@ -1737,7 +1815,7 @@ settings parse(int argc, char **argv, bool &testing_self)
 
 void catch_faults()
 {
-	struct sigaction act {};
+	struct sigaction act = {};
 
 	act.sa_handler = on_fault;
 	sigaction(SIGBUS, &act, nullptr);

@@ -25,7 +25,8 @@ int open_region_or(const char *symbol, const char *path, int flags, mode_t mode)
 	const char *region = std::getenv("REGION_PATH");
 	auto next = reinterpret_cast<open_function>(::dlsym(RTLD_NEXT, symbol));
 
-	if (region && (flags & O_CREAT) && std::strstr(path, "/tmp-stress-ng-")) {
+	if (region && (flags & O_CREAT) &&
+	    std::strstr(path, "/tmp-stress-ng-")) {
 		/* There is one region, and every file has to be it. */
 		path = region;
 		flags &= ~(O_CREAT | O_EXCL | O_TRUNC);
@@ -37,7 +38,8 @@ int open_region_or(const char *symbol, const char *path, int flags, mode_t mode)
 
 extern "C" {
 
-__attribute__((visibility("default"))) int open(const char *path, int flags, ...)
+__attribute__((visibility("default"))) int open(const char *path, int flags,
+						...)
 {
 	va_list args;
 
@@ -47,7 +49,8 @@ __attribute__((visibility("default"))) int open(const char *path, int flags, ...
 	return open_region_or("open", path, flags, mode);
 }
 
-__attribute__((visibility("default"))) int open64(const char *path, int flags, ...)
+__attribute__((visibility("default"))) int open64(const char *path, int flags,
+						  ...)
 {
 	va_list args;
 

@@ -29,13 +29,18 @@ constexpr const char *control_node = "/dev/shm_kernel_driver";
 constexpr int region_fd = 100;
 
 constexpr const char *usage_text =
-	"usage: with_region [--name NAME] [--small] [--contig] SIZE COMMAND ARG...\n"
+	"usage: with_region [--name NAME] [--small] [--contig] SIZE COMMAND "
+	"ARG...\n"
 	"       with_region --memfd SIZE COMMAND ARG...\n"
 	"\n"
-	"Makes a region of SIZE bytes (suffix K, M or G) and runs COMMAND with the\n"
-	"region open as descriptor 100 and REGION_PATH=/proc/self/fd/100 in its\n"
-	"environment. Exit status: the command's, or 125 if it could not be run.\n"
-	"--memfd gives a memfd instead, to see what the command makes of that.\n";
+	"Makes a region of SIZE bytes (suffix K, M or G) and runs COMMAND with "
+	"the\n"
+	"region open as descriptor 100 and REGION_PATH=/proc/self/fd/100 in "
+	"its\n"
+	"environment. Exit status: the command's, or 125 if it could not be "
+	"run.\n"
+	"--memfd gives a memfd instead, to see what the command makes of "
+	"that.\n";
 
 [[noreturn]] void usage_error()
 {
@@ -45,7 +50,8 @@ constexpr const char *usage_text =
 
 [[noreturn]] void die(const char *what)
 {
-	std::fprintf(stderr, "with_region: %s: %s\n", what, std::strerror(errno));
+	std::fprintf(stderr, "with_region: %s: %s\n", what,
+		     std::strerror(errno));
 	std::exit(125);
 }
 
@@ -119,7 +125,8 @@ int main(int argc, char **argv)
 			args.flags |= SHM_KERNEL_CREATE_SMALL;
 		} else if (std::strcmp(argv[i], "--contig") == 0) {
 			args.flags |= SHM_KERNEL_CREATE_CONTIG;
-		} else if (std::strcmp(argv[i], "--name") == 0 && i + 1 < argc) {
+		} else if (std::strcmp(argv[i], "--name") == 0 &&
+			   i + 1 < argc) {
 			name = argv[++i];
 		} else if (std::strcmp(argv[i], "--memfd") == 0) {
 			memfd = true;
