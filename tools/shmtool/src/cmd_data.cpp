@@ -228,8 +228,7 @@ std::string parse_hex(const arguments &args, const std::string &text)
 			args.reject("--hex",
 				    "'" + printable(std::string_view(&c, 1)) +
 					    "' is no hexadecimal digit (write "
-					    "it as "
-					    "'de ad be ef')");
+					    "it as 'de ad be ef')");
 		if (high < 0) {
 			high = digit;
 		} else {
@@ -291,8 +290,7 @@ std::vector<command> data_commands()
 	read.operands = "REGION";
 	read.summary = "copy a region to standard output";
 	read.details = "When standard error is a terminal and it takes longer, "
-		       "it shows how far the "
-		       "copy has come.";
+		       "it shows how far the copy has come.";
 	read.options = {
 		offset_option,
 		length_option,
@@ -312,12 +310,10 @@ std::vector<command> data_commands()
 	write.operands = "REGION";
 	write.summary = "copy standard input, a file or a string into a region";
 	write.details = "A region has a size, and a write does not change it: "
-			"what does not fit is an "
-			"error. If the length is known beforehand (a file, a "
-			"string) nothing is written "
+			"what does not fit is an error. If the length is known "
+			"beforehand (a file, a string) nothing is written "
 			"then; from a pipe the part that fits is. The rest of "
-			"the region stays as it "
-			"was.";
+			"the region stays as it was.";
 	write.options = {
 		offset_option,
 		{"file", 'f', "FILE",
@@ -344,8 +340,8 @@ std::vector<command> data_commands()
 	dump.operands = "REGION";
 	dump.summary = "show the bytes of a region in hexadecimal";
 	dump.details = "The form is that of hexdump -C: lines that repeat the "
-		       "one before become one "
-		       "'*', and the last line is the offset of the end.";
+		       "one before become one '*', and the last line is the "
+		       "offset of the end.";
 	dump.options = {
 		offset_option,
 		length_option,

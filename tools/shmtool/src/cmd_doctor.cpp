@@ -157,8 +157,7 @@ bool check_driver(report_list &list,
 {
 	const std::string release = kernel_release();
 
-	/* what is built in has a directory only if it has parameters, as ours
-	 */
+	/* built in, it has a directory as well: it has parameters */
 	if (::access(module_directory, F_OK) == 0) {
 		const bool module =
 			::access((std::string(module_directory) + "/initstate")
@@ -177,6 +176,18 @@ bool check_driver(report_list &list,
 						       "kernel's tree"
 						     : "") +
 				 ", Linux " + release,
+			 ""});
+		return true;
+	}
+
+	/* as in a container whose /sys is not the kernel's */
+	std::error_code error;
+	region::list(error);
+	if (!error) {
+		list.push_back(
+			{"driver", level::note,
+			 "it answers, but /sys does not show it, Linux " +
+				 release,
 			 ""});
 		return true;
 	}
@@ -273,8 +284,8 @@ bool check_access(report_list &list)
 		mend = "use sudo, or open it to a group of yours by a file "
 		       "/etc/udev/rules.d/60-shm_kernel.rules with the line "
 		       "KERNEL==\"shm_kernel_driver\", GROUP=\"NAME\", "
-		       "MODE=\"0660\" (whoever may "
-		       "open it may use region 0, too)";
+		       "MODE=\"0660\" (whoever may open it may use region 0, "
+		       "too)";
 	else
 		mend = "load the driver again";
 	list.push_back({"access", level::fail,
@@ -338,8 +349,7 @@ void check_nodes(report_list &list, const std::vector<region_info> &regions)
 	if (!missing.empty())
 		list.push_back({"nodes", level::warn, "missing: " + missing,
 				"udevadm trigger, or look how /dev is made; "
-				"the regions open by name "
-				"all the same"});
+				"the regions open by name all the same"});
 	else if (present)
 		list.push_back({"nodes", level::ok,
 				std::to_string(present) +
@@ -395,6 +405,8 @@ void check_parameters(report_list &list)
 						"max_user"};
 	std::string detail;
 
+	if (::access(module_directory, F_OK) != 0)
+		return;
 	for (const char *name : names) {
 		const auto value = first_line(std::string(module_directory) +
 					      "/parameters/" + name);
@@ -436,8 +448,8 @@ void check_limits(report_list &list, const std::vector<region_info> &regions,
 
 	const std::string detail =
 		std::string(stats.count("pages") ? "regions hold "
-						 : "the regions that you "
-						   "see hold ") +
+						 : "the regions that you see "
+						   "hold ") +
 		format_size(used) + " of " + format_size(limit) +
 		" (max_total, which does not bind root)";
 	if (used > limit / 10 * 9)
@@ -701,14 +713,13 @@ std::vector<command> doctor_commands()
 	doctor.operands = "";
 	doctor.summary = "check the driver and its surroundings";
 	doctor.details = "Looks whether the driver is loaded, its node is "
-			 "there and may be opened, at module "
-			 "parameters, limits, boot regions' nodes, live-object "
-			 "counters and the kernel's "
-			 "configuration, and tries a region of its own, which "
-			 "is gone afterwards. Each line is "
+			 "there and may be opened, at module parameters, "
+			 "limits, boot regions' nodes, live-object counters "
+			 "and the kernel's configuration, and tries a region "
+			 "of its own, which is gone afterwards. Each line is "
 			 "OK, NOTE (worth knowing), WARN (works, but look at "
-			 "it) or FAIL, with the way to mend "
-			 "it. The exit status is 1 if anything fails.";
+			 "it) or FAIL, with the way to mend it. The exit "
+			 "status is 1 if anything fails.";
 	doctor.options = {
 		{"json", 'j', nullptr,
 		 "print JSON: status, and the checks with name, status, "

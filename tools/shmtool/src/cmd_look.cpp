@@ -373,8 +373,7 @@ std::vector<command> look_commands()
 		"A region that is given by its name is looked up and not "
 		"opened, so that it is seen as it is without shmtool. --users "
 		"opens it for a moment; a region that is sent over a socket, "
-		"or "
-		"registered with io_uring, has users that no process shows.";
+		"or registered with io_uring, has users that no process shows.";
 	info.options = {
 		{"users", 'u', nullptr,
 		 "also show which processes have it open or mapped"},

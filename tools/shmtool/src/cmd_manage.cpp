@@ -167,8 +167,8 @@ create_options options_of(const arguments &args)
 			"create " + shown(name),
 			"there are not so many consecutive free pages",
 			"try again later or with less, leave --contig out, or "
-			"let the driver "
-			"make it when it is loaded: module parameter regions=");
+			"let the driver make it when it is loaded: module "
+			"parameter regions=");
 	fail_region("create", name, error);
 }
 
@@ -407,8 +407,7 @@ std::vector<command> manage_commands()
 		 "a note of up to 32 bytes that goes with the region"},
 		{"from", 'f', "FILE",
 		 "fill it from FILE before anybody can see it; '-' is standard "
-		 "input. Without SIZE "
-		 "it gets the size of FILE"},
+		 "input. Without SIZE it gets the size of FILE"},
 		{"json", 'j', nullptr, "print JSON, as 'info --json'"},
 	};
 	create.examples = {
@@ -429,9 +428,8 @@ std::vector<command> manage_commands()
 	remove.operands = "NAME...";
 	remove.summary = "take a region's name away";
 	remove.details = "The name is free at once. Who has the region open or "
-			 "mapped keeps it; its "
-			 "memory goes with the last of them. Only its owner or "
-			 "root may.";
+			 "mapped keeps it; its memory goes with the last of "
+			 "them. Only its owner or root may.";
 	remove.least = 1;
 	remove.most = any_number;
 	remove.run = run_remove;
@@ -441,10 +439,9 @@ std::vector<command> manage_commands()
 	resize.operands = "REGION SIZE";
 	resize.summary = "change the size of a region";
 	resize.details = "New bytes are zero. A program that has mapped more "
-			 "than what remains gets "
-			 "SIGBUS where it touches that. Boot regions and "
-			 "contiguous regions have a "
-			 "fixed size.";
+			 "than what remains gets SIGBUS where it touches that. "
+			 "Boot regions and contiguous regions have a fixed "
+			 "size.";
 	resize.examples = {{"shmtool resize frames 96M", "make room"}};
 	resize.least = 2;
 	resize.most = 2;
@@ -464,8 +461,7 @@ std::vector<command> manage_commands()
 	reset.operands = "REGION...";
 	reset.summary = "bring a region's first content back";
 	reset.details = "That is zeros, but for region 0, which has 0x1111 as "
-			"a 32-bit word at offset "
-			"0 and 0x2222 at offset 0x100.";
+			"a 32-bit word at offset 0 and 0x2222 at offset 0x100.";
 	reset.least = 1;
 	reset.most = any_number;
 	reset.run = run_reset;
@@ -475,8 +471,8 @@ std::vector<command> manage_commands()
 	chmod.operands = "MODE REGION...";
 	chmod.summary = "change who may read and write a region";
 	chmod.details = "MODE is octal or symbolic as for chmod(1): 0640, g+r, "
-			"u=rw,go=. Who has the "
-			"region open keeps what he may do with it.";
+			"u=rw,go=. Who has the region open keeps what he may "
+			"do with it.";
 	chmod.examples = {
 		{"shmtool chmod g+rw frames", "let the group use it"}};
 	chmod.least = 2;
@@ -488,8 +484,7 @@ std::vector<command> manage_commands()
 	chown.operands = "OWNER[:GROUP] REGION...";
 	chown.summary = "change the owner or the group of a region";
 	chown.details = "Names or numbers as for chown(1): OWNER, OWNER:GROUP, "
-			"OWNER: for the owner's "
-			"own group, or :GROUP alone.";
+			"OWNER: for the owner's own group, or :GROUP alone.";
 	chown.least = 2;
 	chown.most = any_number;
 	chown.run = run_chown;
@@ -499,10 +494,9 @@ std::vector<command> manage_commands()
 	revoke.operands = "REGION...";
 	revoke.summary = "end a region for all who use it (root)";
 	revoke.details = "The name goes, the size becomes 0, and every access "
-			 "fails: calls with ENODEV, "
-			 "mappings with SIGBUS, which ends programs that do "
-			 "not expect it. Boot regions "
-			 "cannot be revoked.";
+			 "fails: calls with ENODEV, mappings with SIGBUS, "
+			 "which ends programs that do not expect it. Boot "
+			 "regions cannot be revoked.";
 	revoke.least = 1;
 	revoke.most = any_number;
 	revoke.run = run_revoke;

@@ -29,17 +29,16 @@ struct term
 };
 
 constexpr term terms[] = {
-	{"REGION", "The name of a region; '-' for region 0; or, as whatever "
-		   "has a '/' in it, the path of a "
-		   "node (/dev/shm_kernel_driver is region 0, too, and "
-		   "/dev/shm_kernel/NAME another boot "
-		   "region) or of a region that a process has open "
-		   "(/proc/PID/fd/N). A name that starts with "
-		   "a dash comes after '--'."},
-	{"SIZE, OFFSET, LENGTH", "Bytes: 4096, 0x1000, or with a suffix, 1.5 "
-				 "of it if that is a whole number. K, M, G, T, "
-				 "P, E and KiB, MiB, ... are powers of 1024; "
-				 "KB, MB, ... are powers of 1000."},
+	{"REGION",
+	 "The name of a region; '-' for region 0; or, if it has a '/' in it, "
+	 "the path of a node (/dev/shm_kernel_driver is region 0, too, and "
+	 "/dev/shm_kernel/NAME another boot region) or of a region that a "
+	 "process has open (/proc/PID/fd/N). A name that starts with a dash "
+	 "comes after '--'."},
+	{"SIZE, OFFSET, LENGTH",
+	 "Bytes: 4096, 0x1000, or with a suffix: 64K, 1.5M, 2GiB, 10MB. K, M, "
+	 "G, T, P, E and KiB, MiB, ... are powers of 1024; KB, MB, ... are "
+	 "powers of 1000."},
 	{"Names in the output",
 	 "A name is any bytes. What is no printable character is shown as \\n, "
 	 "\\t or \\xHH, which a "
@@ -51,21 +50,19 @@ constexpr term terms[] = {
 constexpr term statuses[] = {
 	{"0", "It worked."},
 	{"1", "It failed: standard error says what, why, and how to mend it."},
-	{"2", "The command line means nothing."},
+	{"2", "The command line is wrong."},
 };
 
 constexpr term variables[] = {
 	{"NO_COLOR", "If it is set and not empty, the output has no colours. "
-		     "It has none either "
-		     "where it does not go to a terminal."},
+		     "It has none either where it does not go to a terminal."},
 	{"COLUMNS",
 	 "The width for tables and help, instead of the terminal's own."},
 };
 
 constexpr term files[] = {
 	{"/dev/shm_kernel_driver",
-	 "The driver's node, and region 0. Who may open it may use "
-	 "shmtool."},
+	 "The driver's node, and region 0. Who may open it may use shmtool."},
 	{"/dev/shm_kernel/NAME", "The nodes of the other boot regions."},
 	{"/sys/module/shm_kernel_driver/parameters",
 	 "The limits that the driver was loaded with."},
@@ -196,8 +193,7 @@ std::string general_help(std::size_t width)
 	out += two_columns(rows, width);
 	out += "\n" +
 	       wrap("'shmtool help COMMAND' or 'shmtool COMMAND --help' tells "
-		    "about one command, "
-		    "'man shmtool' about all.",
+		    "about one command, 'man shmtool' about all.",
 		    width, 0) +
 	       "\n";
 	return out;

@@ -128,8 +128,7 @@ std::string subject(const char *verb, const std::string &operand)
 			      "you may not change its mode or owner",
 			      word == "chmod" ? "its owner or root may"
 					      : "root may; an owner may change "
-						"the group to one "
-						"of its own");
+						"the group to one of its own");
 	throw failure(subject(verb, operand), "not permitted");
 }
 
@@ -141,8 +140,8 @@ std::string subject(const char *verb, const std::string &operand)
 		throw failure(subject(verb, operand),
 			      "the size of a boot region is fixed",
 			      "module parameters set it when the driver is "
-			      "loaded: size= for "
-			      "region 0, regions= for the others");
+			      "loaded: size= for region 0, regions= for the "
+			      "others");
 	throw failure(subject(verb, operand),
 		      "its size is fixed, as it is contiguous",
 		      "create another one and copy: shmtool create NEW SIZE "
@@ -273,14 +272,14 @@ void fail_region(const char *verb, const std::string &operand,
 	case errc::limit_reached:
 		throw failure(what, "a limit of the driver is reached",
 			      "remove what is not needed, or raise the module "
-			      "parameters max_total "
-			      "and max_user: 'shmtool doctor' shows them");
+			      "parameters max_total and max_user: 'shmtool "
+			      "doctor' shows them");
 	case errc::no_memory:
 		throw failure(
 			what, "there is not enough memory",
 			"'shmtool list --sort allocated' shows which regions "
-			"hold how much; "
-			"a memory cgroup may allow less than the machine has");
+			"hold how much; a memory cgroup may allow less than "
+			"the machine has");
 	case errc::revoked:
 		throw failure(what, "the region was revoked", "create it anew");
 	case errc::busy:
