@@ -221,7 +221,7 @@ def find_kernel_source(apt, wanted, suites):
             archive, suite, version = newer[base]
             apt.update(archive, suite)
             return base, version
-    raise trouble or LabError(f"no linux-source-{wanted} or newer in {' or '.join(suites)} of the Debian archive")
+        raise trouble or LabError(f"no linux-source-{wanted} or newer in {' or '.join(suites)} of the Debian archive")
 
 
 def number(base):

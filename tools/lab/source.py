@@ -91,7 +91,7 @@ def fetch(base, newest):
     """The newest Debian linux-source-BASE, or the next newer base when that is gone."""
     packages.ensure("source")
     suites = SUITES[base]
-    paths.need_space(kernels(), UNPACKED_MIB + 200 + BUILD_MIB, "a kernel source and its build")
+    paths.need_space(kernels(), UNPACKED_MIB + 200 + BUILD_MIB, "fetching and building a kernel")
     apt = aptsource.PrivateApt(paths.cache() / "apt")
     found, version = aptsource.find_kernel_source(apt, base, suites)
     if found != base:

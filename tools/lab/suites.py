@@ -16,6 +16,9 @@ from ui import LabError, Step
 # Region 0 and a boot region, both large enough for the file checkers.
 CHECKER_PARAMS = "size=4M regions=checked:4M"
 
+# One boot region of each kind.
+SELFTEST_PARAMS = "regions=plain:3M,pages:64K:small,line:64K:contig:mode=0640"
+
 # Boot regions with a mode and a flag to show.
 SHMTOOL_PARAMS = "regions=cam:1M:mode=0640,left:64K:contig"
 
@@ -136,7 +139,7 @@ SUITES = [
     Suite("series", on_host(series_programs), ("host",)),
     Suite("programs", on_host(host_programs), ("host",), ("userspace",)),
     Suite("kunit", lambda context, variant, progress: runner.kunit(context.kernel(variant), progress), ("uml",)),
-    Suite("kselftest", in_guest(selftest_programs), ("uml", "qemu")),
+    Suite("kselftest", in_guest(selftest_programs, SELFTEST_PARAMS), ("uml", "qemu")),
     Suite("sdk", in_guest(sdk_programs), ("uml", "qemu"), ("userspace",)),
     Suite("consumer", in_guest(consumer_programs), ("uml",), ("userspace",)),
     Suite("shmtool", in_guest(shmtool_programs, SHMTOOL_PARAMS), ("uml",), ("userspace",)),
