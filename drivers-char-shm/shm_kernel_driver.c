@@ -753,8 +753,13 @@ static void shm_put_initial_content(struct shm_region *region)
  */
 static void shm_hold(struct shm_region *region)
 {
-	atomic_inc(&region->users);
+	/*
+	 * In this order: a user gives up its reference on the dentry only after
+	 * it no longer counts, and the last cannot stop counting while
+	 * shm_names_lock is held. Once we count, it can.
+	 */
 	dget(region->dentry);
+	atomic_inc(&region->users);
 }
 
 static void shm_unlink_name(struct shm_region *region)
