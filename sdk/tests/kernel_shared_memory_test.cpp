@@ -50,7 +50,18 @@ class drop_in_test : public test::device_test
 
 using both = ::testing::Types<bip::shared_memory_object, kernel_shared_memory>;
 
-TYPED_TEST_SUITE(drop_in_test, both);
+struct name_of_type
+{
+	template <typename Memory>
+	static std::string GetName(int)
+	{
+		return std::is_same_v<Memory, kernel_shared_memory>
+			       ? "kernel_shared_memory"
+			       : "shared_memory_object";
+	}
+};
+
+TYPED_TEST_SUITE(drop_in_test, both, name_of_type);
 
 namespace {
 
@@ -114,7 +125,8 @@ TYPED_TEST(drop_in_test, default_is_empty)
 	bip::offset_t size = 0;
 
 	EXPECT_FALSE(memory.get_size(size));
-	EXPECT_STREQ(memory.get_name(), "");
+	/* Newer versions of Boost return no string at all. */
+	EXPECT_TRUE(!memory.get_name() || !*memory.get_name());
 	EXPECT_EQ(memory.get_mode(), bip::read_only);
 	EXPECT_EQ(memory.get_mapping_handle().handle, -1);
 	EXPECT_FALSE(memory.get_mapping_handle().is_xsi);
@@ -128,7 +140,7 @@ TYPED_TEST(drop_in_test, create_then_truncate)
 	EXPECT_STREQ(memory.get_name(), name.get());
 	EXPECT_EQ(memory.get_mode(), bip::read_write);
 	EXPECT_EQ(size_of(memory), 0);
-	for (const bip::offset_t size : {1, 12345, 4096, 0, 70000}) {
+	for (const bip::offset_t size : {1, 12345, 4096, 70000}) {
 		memory.truncate(size);
 		EXPECT_EQ(size_of(memory), size);
 	}
@@ -650,6 +662,19 @@ TEST_F(kernel_shared_memory_test, name_ends_with_the_last_user)
 	}));
 }
 
+/* Newer versions of Boost cannot do this. */
+TEST_F(kernel_shared_memory_test, size_0_can_be_set)
+{
+	kernel_shared_memory memory(bip::create_only, fresh_name().c_str(),
+				    bip::read_write);
+
+	memory.truncate(0);
+	memory.truncate(5);
+	memory.truncate(0);
+	EXPECT_EQ(size_of(memory), 0);
+	EXPECT_STREQ(kernel_shared_memory().get_name(), "");
+}
+
 TEST_F(kernel_shared_memory_test, too_long_a_name_is_said_to_be)
 {
 	EXPECT_EQ(thrown_by([] {
@@ -788,30 +813,41 @@ TEST_F(kernel_shared_memory_test, creator_of_a_forbidding_mode_gets_in)
 		  0);
 }
 
-/* Needs no driver: that is the point. */
+/* Also where the driver is: then this test takes its node out of sight. */
 TEST(kernel_shared_memory_error, missing_driver_is_not_a_missing_region)
 {
-	if (test::have_device())
-		GTEST_SKIP() << "the driver is here";
-	for (const auto mode : {bip::read_only, bip::read_write}) {
-		EXPECT_EQ(thrown_by([&] {
-				  kernel_shared_memory(bip::open_only, "x",
-						       mode);
-			  }),
-			  (failure{ENODEV, bip::system_error}));
-		EXPECT_EQ(thrown_by([&] {
-				  kernel_shared_memory(bip::open_or_create, "x",
-						       mode);
-			  }),
-			  (failure{ENODEV, bip::system_error}));
-	}
-	EXPECT_FALSE(kernel_shared_memory::remove("x"));
-	try {
-		kernel_shared_memory(bip::create_only, "x", bip::read_write);
-		FAIL() << "created";
-	} catch (const kernel_memory_exception &error) {
-		EXPECT_EQ(error.code(), errc::device_missing);
-		EXPECT_NE(std::string(error.what()).find("modprobe"),
-			  std::string::npos);
-	}
+	const auto look = [] {
+		const failure missing{ENODEV, bip::system_error};
+
+		for (const auto mode : {bip::read_only, bip::read_write}) {
+			if (!(thrown_by([&] {
+				      kernel_shared_memory(bip::open_only, "x",
+							   mode);
+			      }) == missing))
+				return 1;
+			if (!(thrown_by([&] {
+				      kernel_shared_memory(bip::open_or_create,
+							   "x", mode);
+			      }) == missing))
+				return 2;
+		}
+		if (kernel_shared_memory::remove("x"))
+			return 3;
+		try {
+			kernel_shared_memory(bip::create_only, "x",
+					     bip::read_write);
+			return 4;
+		} catch (const kernel_memory_exception &error) {
+			if (error.code() != errc::device_missing)
+				return 5;
+			if (std::string(error.what()).find("modprobe") ==
+			    std::string::npos)
+				return 6;
+		}
+		return 0;
+	};
+
+	if (test::have_device() && ::geteuid())
+		GTEST_SKIP() << "only root can take the node out of sight";
+	EXPECT_EQ(test::have_device() ? test::with_empty_dev(look) : look(), 0);
 }

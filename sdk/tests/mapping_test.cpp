@@ -71,7 +71,8 @@ TEST_F(mapping_test, any_offset_and_size)
 
 	for (int i = 0; i < 12345; ++i)
 		made.write(static_cast<std::uint64_t>(i), &i, 1);
-	for (const std::uint64_t offset : {0, 1, 4095, 4096, 5000, 12344}) {
+	for (const std::uint64_t offset :
+	     {0U, 1U, 4095U, 4096U, 5000U, 12344U}) {
 		const mapping rest(made, map_mode::read_only, offset);
 		const mapping one(made, map_mode::read_only, offset, 1);
 

@@ -12,8 +12,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
@@ -56,7 +54,8 @@ bool all_zero(const region &from)
 
 TEST_F(region_test, created_region_has_exact_size_and_is_zero)
 {
-	for (const std::uint64_t size : {0, 1, 4095, 4096, 4097, 1234567}) {
+	for (const std::uint64_t size :
+	     {0U, 1U, 4095U, 4096U, 4097U, 1234567U}) {
 		const auto made =
 			region::create(create_options{}.set_size(size));
 
@@ -786,20 +785,6 @@ TEST_F(region_test, reopen_checks_the_mode_again)
 
 namespace {
 
-/* Runs @run with a /dev of its own that is empty but for what it puts there. */
-int with_empty_dev(const std::function<int()> &run)
-{
-	return child([&] {
-		       if (::unshare(CLONE_NEWNS) ||
-			   ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE,
-				   nullptr) ||
-			   ::mount("none", "/dev", "tmpfs", 0, nullptr))
-			       return 200;
-		       return run();
-	       })
-		.wait();
-}
-
 int opens_as(const std::error_code &expected)
 {
 	const std::error_code found[] = {
@@ -836,22 +821,23 @@ TEST_F(region_test, missing_and_wrong_nodes_are_told_apart)
 			       makedev(major, minor));
 	};
 
-	EXPECT_EQ(with_empty_dev([] { return opens_as(errc::device_missing); }),
+	EXPECT_EQ(test::with_empty_dev(
+			  [] { return opens_as(errc::device_missing); }),
 		  0);
 	/* A node that was left behind, with nothing behind it. */
-	EXPECT_EQ(with_empty_dev([&] {
+	EXPECT_EQ(test::with_empty_dev([&] {
 			  return node(10, 4095)
 					 ? 201
 					 : opens_as(errc::device_missing);
 		  }),
 		  0);
 	/* What is there instead is /dev/null. */
-	EXPECT_EQ(with_empty_dev([&] {
+	EXPECT_EQ(test::with_empty_dev([&] {
 			  return node(1, 3) ? 201
 					    : opens_as(errc::not_a_region);
 		  }),
 		  0);
-	EXPECT_EQ(with_empty_dev([&] {
+	EXPECT_EQ(test::with_empty_dev([&] {
 			  if (node(1, 3))
 				  return 201;
 			  test::become(65534);

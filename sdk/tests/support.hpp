@@ -26,6 +26,8 @@
 #include <thread>
 #include <utility>
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -73,6 +75,9 @@ public:
 		::prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (::getppid() != parent)
 			::_exit(255);
+		/* A sanitizer makes a report of what is expected here. */
+		std::signal(SIGBUS, SIG_DFL);
+		std::signal(SIGSEGV, SIG_DFL);
 		::alarm(patience);
 		try {
 			::_exit(run());
@@ -217,6 +222,20 @@ public:
 private:
 	mode_t m_mode;
 };
+
+/* Runs @run with a /dev of its own that is empty but for what it puts there. */
+inline int with_empty_dev(const std::function<int()> &run)
+{
+	return child([&] {
+		       if (::unshare(CLONE_NEWNS) ||
+			   ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE,
+				   nullptr) ||
+			   ::mount("none", "/dev", "tmpfs", 0, nullptr))
+			       return 200;
+		       return run();
+	       })
+		.wait();
+}
 
 /* Becomes a user without privileges; for children. */
 inline void become(uid_t uid)
