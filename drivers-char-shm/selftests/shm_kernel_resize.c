@@ -644,10 +644,30 @@ static void dma_beside(int fd)
 	}
 }
 
+/* Takes the memory that a shrink has freed, and puts into it what is its own. */
+static void reuse_beside(int fd)
+{
+	int ctl = control_open();
+	unsigned char *map;
+
+	CHILD_CHECK(ctl >= 0 && fd >= 0);
+	for (;;) {
+		fd = region_create(ctl, NULL, 300 * KIB, 0600, 0);
+		CHILD_CHECK(fd >= 0);
+		map = region_map(fd, 300 * KIB);
+		CHILD_CHECK(map != MAP_FAILED);
+		CHILD_CHECK(zero_check(map, 300 * KIB) == -1);
+		memset(map, 0x33, 300 * KIB);
+		munmap(map, 300 * KIB);
+		close(fd);
+	}
+}
+
 TEST_F(resize, beside_others)
 {
 	static void (* const others[])(int fd) = {
 		read_beside, write_beside, map_beside, pin_beside, dma_beside,
+		reuse_beside,
 	};
 	pid_t pids[ARRAY_SIZE(others)];
 	unsigned int i, state = 99, rounds = 0;
@@ -731,6 +751,55 @@ TEST_F(resize, at_the_moving_end)
 	EXPECT_LT(0, reads);
 	EXPECT_LT(0, writes);
 	EXPECT_EQ(-SIGKILL, child_kill(pid));
+}
+
+/* Faults that meet a shrink leave no page behind that is past the new end. */
+TEST_F(resize, no_page_past_the_end)
+{
+	size_t low = 3 * self->page, high = 512 * self->page;
+	long long end = now_ms() + 1500;
+	unsigned int *shared;
+	pid_t pids[2];
+	int i;
+
+	/* The size is low and stays so while the first word is even. */
+	shared = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_EQ(0, ftruncate(self->fd, low));
+	for (i = 0; i < 2; i++) {
+		pids[i] = spawn();
+		if (!pids[i]) {
+			unsigned int state = getpid(), phase;
+			size_t at;
+			int ret;
+
+			for (;;) {
+				phase = __atomic_load_n(shared, __ATOMIC_SEQ_CST);
+				at = low + next_random(&state) % (high - low);
+				if (next_random(&state) % 4 == 0)
+					madvise(self->map, high, MADV_DONTNEED);
+				ret = probe_load(self->map + at);
+				if (phase % 2 ||
+				    phase != __atomic_load_n(shared, __ATOMIC_SEQ_CST))
+					continue;
+				CHILD_CHECK(ret == -SIGBUS);
+				__atomic_add_fetch(shared + 1, 1, __ATOMIC_SEQ_CST);
+			}
+		}
+	}
+	while (now_ms() < end) {
+		__atomic_add_fetch(shared, 1, __ATOMIC_SEQ_CST);
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(0, ftruncate(self->fd, high));
+			ASSERT_EQ(0, ftruncate(self->fd, low));
+		}
+		__atomic_add_fetch(shared, 1, __ATOMIC_SEQ_CST);
+		sleep_ms(1);
+	}
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(-SIGKILL, child_kill(pids[i]));
+	EXPECT_LT(0, shared[1]);
 }
 
 /* A pinned page that a shrink has cut off is no way back into the region. */
