@@ -15,8 +15,6 @@ import results
 import source
 from ui import LabError, step
 
-OUR_C = "drivers-char-shm"
-
 # (name, ARCH, CROSS_COMPILE): big and little endian, 32 and 64 bits.
 CROSS = (
     ("arm64", "arm64", "aarch64-linux-gnu-"),
@@ -29,7 +27,7 @@ CROSS = (
 SPARSE_FALSE = re.compile(r"bad constant expression")
 
 
-class Bench:
+class Workshop:
     """The patched tree and a build directory of its own, so that no check disturbs the lab's kernels."""
 
     def __init__(self):
@@ -80,14 +78,15 @@ def judge(name, done, complaints):
     return results.passed(name)
 
 
-def checkpatch(bench):
+def checkpatch(workshop):
     trouble = packages.try_ensure("check")
     found = []
-    script = bench.tree / "scripts" / "checkpatch.pl"
-    sources = [path for path in (paths.CHECKOUT / OUR_C).rglob("*.[ch]")]
-    for words, files in ((["--strict"], bench.series.files), (["--strict", "-f"], sorted(sources))):
+    script = workshop.tree / "scripts" / "checkpatch.pl"
+    # By their paths in the kernel tree, which decide about some of the rules.
+    sources = workshop.ours(r"shm_kernel.*\.[ch]$")
+    for words, files in ((["--strict"], workshop.series.files), (["--strict", "-f"], [Path(path) for path in sources])):
         for file in files:
-            done = proc.attempt(["perl", script, "--no-color", "--summary-file", *words, file], cwd=bench.tree)
+            done = proc.attempt(["perl", script, "--no-color", "--summary-file", *words, file], cwd=workshop.tree)
             total = re.search(r"total: (\d+) errors, (\d+) warnings, (?:(\d+) checks, )?", done.stdout)
             clean = total and not any(int(count or 0) for count in total.groups())
             name = file.name
@@ -97,43 +96,43 @@ def checkpatch(bench):
     return found
 
 
-def kernel_doc(bench):
-    scripts = [bench.tree / name for name in ("scripts/kernel-doc", "scripts/kernel-doc.py", "tools/docs/kernel-doc")]
+def kernel_doc(workshop):
+    scripts = [workshop.tree / name for name in ("scripts/kernel-doc", "scripts/kernel-doc.py", "tools/docs/kernel-doc")]
     script = next((script for script in scripts if script.exists()), None)
     if not script:
         return [results.skipped("kernel-doc", "this kernel has no such script")]
     found = []
-    for path in bench.ours(r"^(drivers|include)/.*\.[ch]$"):
+    for path in workshop.ours(r"^(drivers|include)/.*\.[ch]$"):
         if not re.search("shm_kernel", path):
             continue
-        done = proc.attempt([script, "-none", bench.tree / path], cwd=bench.tree)
+        done = proc.attempt([script, "-none", workshop.tree / path], cwd=workshop.tree)
         said = "\n".join(line for line in (done.stderr + done.stdout).splitlines() if re.search("warning|error", line, re.I))
         found.append(results.failed(path, said) if said or done.returncode else results.passed(path))
     return found
 
 
-def driver_objects(bench, output, arch, words, **kwargs):
+def driver_objects(workshop, output, arch, words, **kwargs):
     """Compile our objects anew in OUTPUT; returns what make said."""
-    names = [path[:-2] + ".o" for path in bench.ours(r"^drivers/char/shm_kernel.*\.c$")]
+    names = [path[:-2] + ".o" for path in workshop.ours(r"^drivers/char/shm_kernel.*\.c$")]
     for name in names:
         (output / name).unlink(missing_ok=True)
-    return bench.make(output, arch, *words, *names, **kwargs)
+    return workshop.make(output, arch, *words, *names, **kwargs)
 
 
-def w1(bench):
-    output = bench.source.work / "check"
-    bench.configure(output, "m")
-    done = driver_objects(bench, output, "um", ["W=1"])
+def w1(workshop):
+    output = workshop.source.work / "check"
+    workshop.configure(output, "m")
+    done = driver_objects(workshop, output, "um", ["W=1"])
     return [judge("make W=1", done, our_complaints(done.stderr + done.stdout))]
 
 
-def sparse(bench):
+def sparse(workshop):
     if not shutil.which("sparse"):
         return [results.skipped("sparse", packages.try_ensure("check") or "sparse is not installed")]
-    output = bench.source.work / "check"
-    bench.configure(output, "m")
+    output = workshop.source.work / "check"
+    workshop.configure(output, "m")
     # sparse 0.6.4 does not know __typeof_unqual__, and the kernel would leave it out for that.
-    done = driver_objects(bench, output, "um", ["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"])
+    done = driver_objects(workshop, output, "um", ["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"])
     text = done.stderr + done.stdout
     complaints = [line for line in our_complaints(text) if not SPARSE_FALSE.search(line)]
     if "sparse" in text and "is not up-to-date" in text:
@@ -141,59 +140,59 @@ def sparse(bench):
     return [judge("sparse", done, complaints)]
 
 
-def each_patch(bench):
+def each_patch(workshop):
     """Every patch, applied up to and including it, builds built-in, as a module, and left out."""
-    work = bench.source.work
+    work = workshop.source.work
     tree, output = work / "check-tree", work / "check-each"
     shutil.rmtree(tree, ignore_errors=True)
-    proc.output(["cp", "-al", bench.source.tree, tree])
-    commits = patches.must_git(bench.source.applied, "rev-list", "--reverse", "base..lab").split()
+    proc.output(["cp", "-al", workshop.source.tree, tree])
+    commits = patches.must_git(workshop.source.applied, "rev-list", "--reverse", "base..lab").split()
     state_of = work / "check-state"
     found, before = [], []
     with step("building after each patch") as now:
         for number, commit in enumerate(commits, 1):
             shutil.rmtree(state_of, ignore_errors=True)
-            patches.must_git(bench.source.applied, "worktree", "prune")
-            patches.must_git(bench.source.applied, "worktree", "add", "-q", "--detach", "--force", str(state_of), commit)
-            before = patches.put_into(state_of, tree, bench.source.tree, before)
-            subject = patches.must_git(bench.source.applied, "log", "-1", "--format=%s", commit).strip()
+            patches.must_git(workshop.source.applied, "worktree", "prune")
+            patches.must_git(workshop.source.applied, "worktree", "add", "-q", "--detach", "--force", str(state_of), commit)
+            before = patches.put_into(state_of, tree, workshop.source.tree, before)
+            subject = patches.must_git(workshop.source.applied, "log", "-1", "--format=%s", commit).strip()
             kinds = ("y", "m", "n") if "config SHM_KERNEL_DRIVER" in (tree / "drivers/char/Kconfig").read_text(encoding="utf-8") else ("n",)
             for kind in kinds:
                 now.progress(f"[{number}/{len(commits)} ={kind}]", force=now.live)
-                bench.configure(output, kind, tree=tree)
-                done = bench.make(output, "um", "W=1", "drivers/char/", tree=tree)
+                workshop.configure(output, kind, tree=tree)
+                done = workshop.make(output, "um", "W=1", "drivers/char/", tree=tree)
                 found.append(judge(f"{number:02d} ={kind} {subject}", done, our_complaints(done.stderr + done.stdout)))
     shutil.rmtree(state_of, ignore_errors=True)
     shutil.rmtree(tree, ignore_errors=True)
     return found
 
 
-def clang(bench):
+def clang(workshop):
     found = [Path(path).name for version in range(25, 16, -1) if (path := shutil.which(f"clang-{version}")) and shutil.which(f"ld.lld-{version}")]
     if not found:
         return [results.skipped("clang", "no clang of version 17 or newer with lld is installed, which this kernel needs")]
     suffix = found[0].rpartition("-")[2]
-    output = bench.source.work / "check-clang"
+    output = workshop.source.work / "check-clang"
     words = [f"LLVM=-{suffix}", "W=1"]
-    bench.configure(output, "m", arch="x86_64", compiler=found[0])
-    done = driver_objects(bench, output, "x86_64", words, compiler=found[0])
+    workshop.configure(output, "m", arch="x86_64", compiler=found[0])
+    done = driver_objects(workshop, output, "x86_64", words, compiler=found[0])
     return [judge(found[0], done, our_complaints(done.stderr + done.stdout))]
 
 
-def cross(bench):
+def cross(workshop):
     found = []
     for name, arch, prefix in CROSS:
         if not shutil.which(f"{prefix}gcc"):
             found.append(results.skipped(name, f"{prefix}gcc is not installed"))
             continue
-        output = bench.source.work / f"check-{name}"
+        output = workshop.source.work / f"check-{name}"
         compiler = f"{prefix}gcc"
-        bench.env["CROSS_COMPILE"] = prefix
+        workshop.env["CROSS_COMPILE"] = prefix
         try:
-            bench.configure(output, "m", arch=arch, compiler=compiler)
-            done = driver_objects(bench, output, arch, ["W=1"], compiler=compiler)
+            workshop.configure(output, "m", arch=arch, compiler=compiler)
+            done = driver_objects(workshop, output, arch, ["W=1"], compiler=compiler)
         finally:
-            del bench.env["CROSS_COMPILE"]
+            del workshop.env["CROSS_COMPILE"]
         found.append(judge(name, done, our_complaints(done.stderr + done.stdout)))
     return found
 
@@ -242,13 +241,13 @@ def run(filters):
     chosen = [(name, call) for name, call in CHECKS if not filters or any(word in name for word in filters)]
     if not chosen:
         raise LabError(f"no check matches {' '.join(filters)}; there are: {' '.join(name for name, _ in CHECKS)}")
-    bench = Bench()
+    workshop = Workshop()
     report = results.Report(verbose=True)
-    with paths.locked(bench.source.work / "check"):
+    with paths.locked(workshop.source.work / "check"):
         for name, call in chosen:
             start = time.monotonic()
             try:
-                found = call(bench)
+                found = call(workshop)
             except LabError as err:
                 found = [results.failed(name, str(err))]
             report.suite(name, found, time.monotonic() - start)

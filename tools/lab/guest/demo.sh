@@ -44,7 +44,7 @@ run shmtool dump - --length 272
 
 tell "2. A program and the kernel share it" \
 	"What a program writes, the kernel sees; here the kernel brings the first content back."
-run shmtool write - --offset 16 --string "hello, kernel"
+run shmtool write - --offset 16 --string hello
 run shmtool dump - --length 48
 run shmtool reset -
 run shmtool dump - --length 48

@@ -40,7 +40,6 @@ else
 	mount -t hostfs -o "$G" none "$G"
 fi
 ip link set lo up 2>/dev/null
-ulimit -c 0
 
 status()
 {
@@ -64,7 +63,7 @@ if [ -n "$GUEST_MODULE" ]; then
 	fi
 fi
 
-cd "$GUEST_CWD" 2>/dev/null || cd /tmp
+cd "$GUEST_CWD" || cd /
 . "$G/environment"
 if [ -n "$GUEST_TTY" ]; then
 	setsid -c sh "$G/command" <"$GUEST_TTY" >"$GUEST_TTY" 2>&1
