@@ -111,7 +111,8 @@ def shell(args):
         raise LabError("a shell needs a terminal; for a single command there is: lab run -- COMMAND")
     guest = guest_of(args)
     ui.note("the guest's files are this machine's, read-only; /tmp is writable; leave with exit")
-    outcome = guest.run("exec bash -i\n", timeout=0, terminal=True)
+    size = os.get_terminal_size(sys.stdin.fileno())
+    outcome = guest.run(f"stty rows {size.lines} cols {size.columns}\nexec bash -i\n", timeout=0, terminal=True)
     if outcome.broken:
         ui.note(outcome.explain())
     return outcome.exit_status()

@@ -40,6 +40,7 @@ else
 	mount -t hostfs -o "$G" none "$G"
 fi
 ip link set lo up 2>/dev/null
+echo lab >/proc/sys/kernel/hostname
 
 status()
 {
