@@ -831,7 +831,7 @@ static void hammer(int number)
 	 * One of them makes regions that take long to free: by then the last
 	 * close has let go of the module already.
 	 */
-	size_t size = number ? 64 * KIB : 96 * MIB;
+	size_t size = number ? 64 * KIB : 64 * MIB;
 	__u32 flags = number ? 0 : SHM_KERNEL_CREATE_SMALL;
 	const char *name = number == 1 ? NAME : NULL;
 	unsigned int state = getpid(), i;
@@ -1015,7 +1015,7 @@ TEST_F_TIMEOUT(module, unload_and_load_again, 90)
 	    !params_read(params))
 		SKIP(return, "the driver is no module");
 
-	for (round = 0; round < 6; round++) {
+	for (round = 0; round < 5; round++) {
 		for (i = 0; i < 3; i++) {
 			pids[i] = spawn();
 			if (!pids[i])

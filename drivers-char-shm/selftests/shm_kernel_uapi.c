@@ -9,9 +9,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <limits.h>
-#include <sched.h>
 #include <stddef.h>
-#include <sys/mount.h>
 #include <linux/capability.h>
 #include "shm_kernel_util.h"
 #include "kselftest_harness.h"
@@ -1695,87 +1693,6 @@ TEST_F(limits, refused_values)
 	}
 	ASSERT_EQ(0, param_read("max_user", now, sizeof(now)));
 	EXPECT_EQ(MIB, strtoul(now, NULL, 0) * (strchr(now, 'M') ? MIB : 1));
-}
-
-static int write_text(const char *path, const char *text)
-{
-	int fd, ret;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, text, strlen(text));
-	close(fd);
-	return ret < 0 ? -1 : 0;
-}
-
-static long read_number(const char *path)
-{
-	char text[32] = "";
-	int fd;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return atol(text);
-}
-
-#define CGROUP_ROOT	"/sys/fs/cgroup"
-#define CGROUP		CGROUP_ROOT "/kst-shm-kernel"
-
-/* Who sets a size pays for it, and no more than its memory cgroup has. */
-TEST_F(uapi, memory_cgroup)
-{
-	long before;
-	pid_t pid;
-	int fd;
-
-	/* A mount of our own, where nobody has made one. */
-	if (access(CGROUP_ROOT "/cgroup.controllers", F_OK)) {
-		if (unshare(CLONE_NEWNS) ||
-		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("none", CGROUP_ROOT, "cgroup2", 0, NULL))
-			SKIP(return, "no cgroup2: %s", strerror(errno));
-	}
-	if (write_text(CGROUP_ROOT "/cgroup.subtree_control", "+memory"))
-		SKIP(return, "no memory controller: %s", strerror(errno));
-	if (mkdir(CGROUP, 0755) && errno != EEXIST)
-		SKIP(return, "%s: %s", CGROUP, strerror(errno));
-	ASSERT_EQ(0, write_text(CGROUP "/memory.max", "16M"));
-	pid = spawn();
-	if (!pid) {
-		CHILD_CHECK(!write_text(CGROUP "/cgroup.procs", "0"));
-		before = read_number(CGROUP "/memory.current");
-		fd = region_create(self->ctl, FRESH, 4 * MIB, 0600, 0);
-		CHILD_CHECK(fd >= 0);
-		CHILD_CHECK(read_number(CGROUP "/memory.current") >=
-			    before + (long)(4 * MIB));
-		/* An error is all there is: the kernel kills nobody for it. */
-		CHILD_CHECK(region_create(self->ctl, NULL, 32 * MIB, 0600, 0) == -1);
-		CHILD_CHECK(errno == ENOMEM);
-		CHILD_CHECK(region_create(self->ctl, NULL, 32 * MIB, 0600,
-					  SHM_KERNEL_CREATE_SMALL) == -1);
-		CHILD_CHECK(errno == ENOMEM);
-		CHILD_CHECK(region_create(self->ctl, NULL, 32 * MIB, 0600,
-					  SHM_KERNEL_CREATE_CONTIG) == -1);
-		CHILD_CHECK(errno == ENOMEM);
-		CHILD_CHECK(ftruncate(fd, 32 * MIB) == -1);
-		CHILD_CHECK(errno == ENOMEM);
-		CHILD_CHECK(region_size(fd) == 4 * MIB);
-		CHILD_CHECK(!ftruncate(fd, 8 * MIB));
-		CHILD_CHECK(read_number(CGROUP "/memory.current") >=
-			    before + (long)(8 * MIB));
-		CHILD_CHECK(!ftruncate(fd, 0));
-		CHILD_CHECK(read_number(CGROUP "/memory.current") <
-			    before + (long)(4 * MIB));
-		_exit(0);
-	}
-	EXPECT_EQ(0, child_result(pid));
-	EXPECT_TRUE(stats_return_to(&self->snap.stats));
-	rmdir(CGROUP);
 }
 
 TEST_HARNESS_MAIN
