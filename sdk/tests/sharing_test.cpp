@@ -58,6 +58,27 @@ void init_condition(pthread_cond_t &condition)
 /* The kinds of regions that locks have to work in. */
 enum class kind { named, small_pages, contiguous, region_0 };
 
+std::string to_string(kind value)
+{
+	switch (value) {
+	case kind::named:
+		return "named";
+	case kind::small_pages:
+		return "small_pages";
+	case kind::contiguous:
+		return "contiguous";
+	case kind::region_0:
+		break;
+	}
+	return "region_0";
+}
+
+/* For GoogleTest. */
+void PrintTo(kind value, std::ostream *out)
+{
+	*out << to_string(value);
+}
+
 } // namespace
 
 class sharing_test : public test::device_test,
@@ -304,15 +325,6 @@ TEST_P(sharing_test, robust_mutex_works_after_the_handle_is_closed)
 INSTANTIATE_TEST_SUITE_P(regions, sharing_test,
 			 ::testing::Values(kind::named, kind::small_pages,
 					   kind::contiguous, kind::region_0),
-			 [](const auto &each) -> std::string {
-				 switch (each.param) {
-				 case kind::named:
-					 return "named";
-				 case kind::small_pages:
-					 return "small_pages";
-				 case kind::contiguous:
-					 return "contiguous";
-				 default:
-					 return "region_0";
-				 }
+			 [](const auto &each) {
+				 return to_string(each.param);
 			 });

@@ -255,8 +255,6 @@ class device_test : public ::testing::Test
 protected:
 	void SetUp() override
 	{
-		if (std::getenv("SHM_KERNEL_TEST_WITHOUT_DEVICE"))
-			GTEST_SKIP() << "runs with the driver only";
 		if (!have_device())
 			FAIL() << shm_kernel::control_node
 			       << " is missing: load the driver";

@@ -34,20 +34,35 @@ say "installs the SDK"
 	{ cat "$work/log"; exit 1; }
 libdir=$(dirname "$(find "$work/prefix" -name 'libshm_kernel.*' | head -n 1)")
 
-say "builds a CMake project with $CXX"
 cp -R "$here" "$work/source"
-"$cmake" -S "$work/source" -B "$work/cmake" \
-	-DCMAKE_PREFIX_PATH="$work/prefix" >"$work/log" 2>&1 &&
-	"$cmake" --build "$work/cmake" >>"$work/log" 2>&1 ||
-	{ cat "$work/log"; exit 1; }
-"$work/cmake/use_core"
-"$work/cmake/use_interprocess"
 
-if "$cmake" -S "$work/source" -B "$work/none" \
-	-DCMAKE_PREFIX_PATH="$work/prefix" \
-	-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON >"$work/log" 2>&1; then
+# configure DIRECTORY ARGUMENT...
+configure()
+{
+	directory=$work/$1
+	shift
+	"$cmake" -S "$work/source" -B "$directory" \
+		-DCMAKE_PREFIX_PATH="$work/prefix" "$@" >"$work/log" 2>&1
+}
+
+say "builds a CMake project with $CXX, without Boost"
+configure core -DINTERPROCESS=OFF -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON &&
+	"$cmake" --build "$work/core" >>"$work/log" 2>&1 ||
+	{ cat "$work/log"; exit 1; }
+"$work/core/use_core"
+if configure none -DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON; then
 	say "found the Boost layer without a Boost"
 	exit 1
+fi
+
+programs=use_core
+if [ -d "$work/prefix/include/shm_kernel/interprocess" ]; then
+	programs="use_core use_interprocess"
+	say "builds a CMake project with $CXX and Boost"
+	configure both && "$cmake" --build "$work/both" >>"$work/log" 2>&1 ||
+		{ cat "$work/log"; exit 1; }
+	"$work/both/use_core"
+	"$work/both/use_interprocess"
 fi
 
 if ! command -v pkg-config >/dev/null; then
@@ -57,9 +72,10 @@ fi
 say "builds a Makefile with pkg-config"
 PKG_CONFIG_PATH=$libdir/pkgconfig
 export PKG_CONFIG_PATH
-make -s -C "$work/source"
-LD_LIBRARY_PATH=$libdir "$work/source/use_core"
-LD_LIBRARY_PATH=$libdir "$work/source/use_interprocess"
+make -s -C "$work/source" PROGRAMS="$programs"
+for program in $programs; do
+	LD_LIBRARY_PATH=$libdir "$work/source/$program"
+done
 
 version=$(pkg-config --modversion shm_kernel)
 say "has version $version"
