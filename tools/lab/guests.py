@@ -64,10 +64,10 @@ class Outcome:
         """For people: what broke, with the console's last lines."""
         if self.no_console:
             shown = ""
-        elif self.reports:
+        elif self.reports and not kernellog.fatal(self.console):
             shown = "\n".join("\n".join(report) for report in self.reports[:2])
         else:
-            shown = kernellog.last_lines(self.console)
+            shown = kernellog.last_lines(self.console, 40 if self.reports else 20)
         return f"{self.broken}\n{shown}".rstrip()
 
 

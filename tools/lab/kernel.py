@@ -22,6 +22,7 @@ class Variant:
     """A kind of kernel that the lab builds."""
 
     name: str
+    title: str
     arch: str
     config: str
     image: str
@@ -29,8 +30,8 @@ class Variant:
     objects: int  # compiled in a build from nothing, for the progress until one was counted
 
 
-UML = Variant("uml", "um", "uml.config", "linux", ("all",), 740)
-X86 = Variant("x86", "x86_64", "x86.config", "arch/x86/boot/bzImage", ("bzImage", "modules"), 1400)
+UML = Variant("uml", "User-Mode Linux", "um", "uml.config", "linux", ("all",), 740)
+X86 = Variant("x86", "QEMU", "x86_64", "x86.config", "arch/x86/boot/bzImage", ("bzImage", "modules"), 1400)
 
 
 @dataclass
@@ -109,12 +110,12 @@ def configure(src, variant, directory, env):
     env = dict(env, KCONFIG_ALLCONFIG=str(config))
     done = proc.attempt(make(src.patched, directory, variant.arch, "-s", "allnoconfig"), env=env)
     if done.returncode:
-        raise LabError(f"configuring Linux {src.version} for {variant.name} failed: {first_error(done.stderr + done.stdout)}")
+        raise LabError(f"configuring Linux {src.version} for {variant.title} failed: {first_error(done.stderr + done.stdout)}")
     have = dict(wanted_symbols(directory / ".config"))
     unset = [f"{name}={value}" for name, value in wanted_symbols(config) if value != "n" and have.get(name) != value]
     ours = [symbol for symbol in unset if symbol.startswith("CONFIG_SHM_KERNEL_DRIVER=")]
     if ours:
-        raise LabError(f"Linux {src.version} for {variant.name} has no {ours[0]} after configuring: the series does not add it, or something that it depends on is off")
+        raise LabError(f"Linux {src.version} for {variant.title} has no {ours[0]} after configuring: the series does not add it, or something that it depends on is off")
     if unset:
         warn(f"this kernel has no {', '.join(unset)} ({variant.config})")
 
@@ -125,7 +126,7 @@ def compile_kernel(src, variant, directory, env):
     expected = int(counter.read() or variant.objects)
     done = 0
     log = directory / "lab-build.log"
-    with step(f"building Linux {src.version} for {'User-Mode Linux' if variant is UML else variant.name}") as now:
+    with step(f"building Linux {src.version} for {variant.title}") as now:
 
         def progress(line):
             nonlocal done
@@ -146,7 +147,7 @@ def compile_kernel(src, variant, directory, env):
         if status:
             if "No space left on device" in text:
                 raise LabError(f"building the kernel: the disk of {directory} is full")
-            raise LabError(f"building Linux {src.version} for {variant.name} failed: {first_error(text)} (all of it: {log})")
+            raise LabError(f"building Linux {src.version} for {variant.title} failed: {first_error(text)} (all of it: {log})")
         now.result = f"[{done} objects]"
     for line in re.findall(r"^.*shm_kernel\S*:\d+:.*warning: .*$", text, re.M):
         warn(line.strip())

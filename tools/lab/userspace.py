@@ -102,12 +102,10 @@ def tests(directory):
     found = []
     for test in json.loads(text)["tests"]:
         properties = {entry["name"]: entry["value"] for entry in test.get("properties", [])}
-        if not test.get("command"):
-            continue
         found.append(
             CTest(
                 test["name"],
-                test["command"],
+                test.get("command") or ["sh", "-c", "echo the build did not make this program; exit 1"],
                 properties.get("LABELS", []),
                 properties.get("WORKING_DIRECTORY", str(directory)),
                 properties.get("ENVIRONMENT", []),
