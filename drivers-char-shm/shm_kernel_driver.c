@@ -425,7 +425,8 @@ static struct page *shm_alloc_contig(unsigned long pages, int node)
 		node = numa_mem_id();
 
 	if (order <= MAX_PAGE_ORDER) {
-		page = alloc_pages_node(node, shm_gfp(order), order);
+		/* As for a single page: there is nothing to fall back on. */
+		page = alloc_pages_node(node, shm_gfp(0), order);
 		if (!page)
 			return NULL;
 		split_page(page, order);

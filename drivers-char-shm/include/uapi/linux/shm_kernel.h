@@ -246,9 +246,9 @@ struct shm_kernel_list {
  * zero for all but region 0. Both need a writable file (EACCES).
  *
  * REVOKE ends the region for user space: the name goes, st_size becomes 0,
- * accesses to mappings raise SIGBUS and calls return ENODEV. Private copies of
- * its pages stay. It needs CAP_SYS_ADMIN (EPERM), and a boot region cannot be
- * revoked (EPERM).
+ * accesses to mappings raise SIGBUS and calls return ENODEV, but for GET_INFO,
+ * which says SHM_KERNEL_INFO_REVOKED. Private copies of its pages stay. It
+ * needs CAP_SYS_ADMIN (EPERM), and a boot region cannot be revoked (EPERM).
  */
 struct shm_kernel_simple {
 	__u32 size;
