@@ -727,8 +727,13 @@ TEST_F(resize, at_the_moving_end)
 	ASSERT_EQ(0, ftruncate(self->fd, low));
 	pid = spawn();
 	if (!pid) {
-		for (;;) {
+		int i;
+
+		for (i = 1; ; i++) {
 			CHILD_CHECK(!ftruncate(self->fd, high));
+			/* Now and then for long enough to be seen. */
+			if (i % 16 == 0)
+				sleep_ms(1);
 			CHILD_CHECK(!ftruncate(self->fd, low));
 		}
 	}
