@@ -24,6 +24,7 @@ GROUPS = {
         "libgmock-dev",
         "nlohmann-json3-dev",
         "liburing-dev",
+        "groff-base",
         "ccache",
     ],
     "checkers": ["fio", "stress-ng"],
