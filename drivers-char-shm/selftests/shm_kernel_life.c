@@ -831,7 +831,7 @@ static void hammer(int number)
 	 * One of them makes regions that take long to free: by then the last
 	 * close has let go of the module already.
 	 */
-	size_t size = number ? 64 * KIB : 64 * MIB;
+	size_t size = number ? 64 * KIB : 160 * MIB;
 	__u32 flags = number ? 0 : SHM_KERNEL_CREATE_SMALL;
 	const char *name = number == 1 ? NAME : NULL;
 	/* Where all of them together never leave a gap, they give up. */
