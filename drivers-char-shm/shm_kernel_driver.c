@@ -102,7 +102,7 @@ struct shm_folio_table {
 };
 
 /**
- * struct shm_region - memory that the kernel and user space share
+ * struct shm_kernel_region - memory that the kernel and user space share
  * @inode: the inode whose page cache is the memory. Its i_rwsem serialises
  *	everything that changes the size or rewrites the content as a whole.
  * @dentry: the only dentry of @inode. A reference to it is a reference to the
@@ -126,7 +126,7 @@ struct shm_folio_table {
  * @user: who is charged for the memory
  * @tag: the creator's 32 bytes
  */
-struct shm_region {
+struct shm_kernel_region {
 	struct inode inode;
 	struct dentry *dentry;
 	u64 id;
@@ -155,7 +155,7 @@ struct shm_node {
 	struct list_head link;
 	struct miscdevice misc;
 	bool registered;
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 };
 
 static struct vfsmount *shm_mnt;
@@ -228,18 +228,18 @@ MODULE_PARM_DESC(max_total, "Most bytes of all regions together (default: 0, hal
 module_param_cb(max_user, &shm_size_param_ops, &shm_max_user, 0644);
 MODULE_PARM_DESC(max_user, "Most bytes of the regions one user created (default: 0, a quarter of the memory)");
 
-static struct shm_region *shm_inode_region(const struct inode *inode)
+static struct shm_kernel_region *shm_inode_region(const struct inode *inode)
 {
-	return container_of(inode, struct shm_region, inode);
+	return container_of(inode, struct shm_kernel_region, inode);
 }
 
 /* For nodes too: f_mapping is the region's, whichever inode was opened. */
-static struct shm_region *shm_file_region(const struct file *file)
+static struct shm_kernel_region *shm_file_region(const struct file *file)
 {
 	return shm_inode_region(file->f_mapping->host);
 }
 
-static bool shm_revoked(const struct shm_region *region)
+static bool shm_revoked(const struct shm_kernel_region *region)
 {
 	return READ_ONCE(region->flags) & SHM_KERNEL_INFO_REVOKED;
 }
@@ -358,7 +358,7 @@ static gfp_t shm_gfp(unsigned int order)
 	       (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
 }
 
-static int shm_add_folio(struct shm_region *region, struct folio *folio,
+static int shm_add_folio(struct shm_kernel_region *region, struct folio *folio,
 			 gfp_t gfp)
 {
 	int err;
@@ -375,7 +375,7 @@ static int shm_add_folio(struct shm_region *region, struct folio *folio,
 	return 0;
 }
 
-static unsigned int shm_max_order(const struct shm_region *region)
+static unsigned int shm_max_order(const struct shm_kernel_region *region)
 {
 	if (region->flags & SHM_KERNEL_INFO_SMALL)
 		return 0;
@@ -388,7 +388,7 @@ static unsigned int shm_max_order(const struct shm_region *region)
  * down to an order that can be had: where there is not one folio of 2 MiB, there
  * are seldom more.
  */
-static int shm_add_largest(struct shm_region *region, pgoff_t end,
+static int shm_add_largest(struct shm_kernel_region *region, pgoff_t end,
 			   unsigned int *limit)
 {
 	int order = shm_folio_order(region->nr_pages, end, *limit);
@@ -445,7 +445,7 @@ static struct page *shm_alloc_contig(unsigned long pages, int node)
 #endif
 }
 
-static int shm_add_contig(struct shm_region *region, pgoff_t end)
+static int shm_add_contig(struct shm_kernel_region *region, pgoff_t end)
 {
 	unsigned long pages = end - region->nr_pages, i;
 	struct page *page;
@@ -484,13 +484,13 @@ static const struct address_space_operations shm_aops = {
 	.migrate_folio	= shm_migrate_folio,
 };
 
-static struct shm_folio_table *shm_table(struct shm_region *region)
+static struct shm_folio_table *shm_table(struct shm_kernel_region *region)
 {
 	return rcu_dereference_protected(region->table, true);
 }
 
 /* Adds the folios from the end of @table on, as many as it takes. */
-static void shm_fill_table(struct shm_region *region,
+static void shm_fill_table(struct shm_kernel_region *region,
 			   struct shm_folio_table *table)
 {
 	unsigned int order = table->shift - PAGE_SHIFT;
@@ -524,7 +524,7 @@ static void shm_fill_table(struct shm_region *region,
  * small read, in this table a tenth. It doubles when it is full, so that adding
  * to a region bit by bit does not mean copying all of it each time.
  */
-static int shm_grow_table(struct shm_region *region)
+static int shm_grow_table(struct shm_kernel_region *region)
 {
 	struct shm_folio_table *table, *old = shm_table(region);
 	struct folio *first = xa_load(&region->inode.i_mapping->i_pages, 0);
@@ -554,7 +554,7 @@ static int shm_grow_table(struct shm_region *region)
 	return 0;
 }
 
-static void shm_shrink_table(struct shm_region *region, pgoff_t end)
+static void shm_shrink_table(struct shm_kernel_region *region, pgoff_t end)
 {
 	struct shm_folio_table *table = shm_table(region);
 
@@ -562,7 +562,7 @@ static void shm_shrink_table(struct shm_region *region, pgoff_t end)
 		WRITE_ONCE(table->nr, min(table->nr, end >> (table->shift - PAGE_SHIFT)));
 }
 
-static void shm_set_nr_pages(struct shm_region *region, pgoff_t nr_pages)
+static void shm_set_nr_pages(struct shm_kernel_region *region, pgoff_t nr_pages)
 {
 	region->nr_pages = nr_pages;
 	if (nr_pages <= region->first_pmd)
@@ -571,7 +571,7 @@ static void shm_set_nr_pages(struct shm_region *region, pgoff_t nr_pages)
 }
 
 /* Frees the folios from @end, which is where one of them starts, on. */
-static void shm_remove_folios(struct shm_region *region, pgoff_t end)
+static void shm_remove_folios(struct shm_kernel_region *region, pgoff_t end)
 {
 	pgoff_t old = region->nr_pages;
 
@@ -582,7 +582,7 @@ static void shm_remove_folios(struct shm_region *region, pgoff_t end)
 	shm_uncharge(region->user, old - end);
 }
 
-static int shm_add_folios(struct shm_region *region, pgoff_t end)
+static int shm_add_folios(struct shm_kernel_region *region, pgoff_t end)
 {
 	unsigned int limit = shm_max_order(region);
 	pgoff_t old = region->nr_pages;
@@ -618,7 +618,7 @@ static int shm_add_folios(struct shm_region *region, pgoff_t end)
 }
 
 /* Zeroes [@start, @end) of a region of which no page in that range goes away. */
-static void shm_zero(struct shm_region *region, loff_t start, loff_t end)
+static void shm_zero(struct shm_kernel_region *region, loff_t start, loff_t end)
 {
 	while (start < end) {
 		struct folio *folio = filemap_get_folio(region->inode.i_mapping,
@@ -636,7 +636,7 @@ static void shm_zero(struct shm_region *region, loff_t start, loff_t end)
 	}
 }
 
-static int shm_grow(struct shm_region *region, loff_t size)
+static int shm_grow(struct shm_kernel_region *region, loff_t size)
 {
 	struct inode *inode = &region->inode;
 	loff_t filled = (loff_t)region->nr_pages << PAGE_SHIFT;
@@ -664,7 +664,7 @@ static int shm_grow(struct shm_region *region, loff_t size)
  * map its page only now. It does so with the folio locked, so once we have had
  * that lock, too, no page behind the end is yet to be mapped.
  */
-static void shm_shrink(struct shm_region *region, loff_t size, bool even_cows)
+static void shm_shrink(struct shm_kernel_region *region, loff_t size, bool even_cows)
 {
 	struct inode *inode = &region->inode;
 	struct address_space *mapping = inode->i_mapping;
@@ -696,7 +696,7 @@ static void shm_shrink(struct shm_region *region, loff_t size, bool even_cows)
 	filemap_invalidate_unlock(mapping);
 }
 
-static int shm_resize(struct shm_region *region, loff_t size)
+static int shm_resize(struct shm_kernel_region *region, loff_t size)
 {
 	struct inode *inode = &region->inode;
 	loff_t old = i_size_read(inode);
@@ -715,7 +715,7 @@ static int shm_resize(struct shm_region *region, loff_t size)
 	return 0;
 }
 
-static void shm_put_word(struct shm_region *region, loff_t pos, u32 word)
+static void shm_put_word(struct shm_kernel_region *region, loff_t pos, u32 word)
 {
 	struct folio *folio;
 
@@ -729,13 +729,13 @@ static void shm_put_word(struct shm_region *region, loff_t pos, u32 word)
 	folio_put(folio);
 }
 
-static bool shm_is_region0(const struct shm_region *region)
+static bool shm_is_region0(const struct shm_kernel_region *region)
 {
 	return region->id == 1;
 }
 
 /* The content that RESET brings back; the caller has zeroed the region. */
-static void shm_put_initial_content(struct shm_region *region)
+static void shm_put_initial_content(struct shm_kernel_region *region)
 {
 	if (!shm_is_region0(region))
 		return;
@@ -752,7 +752,7 @@ static void shm_put_initial_content(struct shm_region *region)
  * A hold makes the region, and with it its name, live without a file: that of a
  * boot region, a persistent region, or an OPEN under way.
  */
-static void shm_hold(struct shm_region *region)
+static void shm_hold(struct shm_kernel_region *region)
 {
 	/*
 	 * In this order: a user gives up its reference on the dentry only after
@@ -763,7 +763,7 @@ static void shm_hold(struct shm_region *region)
 	atomic_inc(&region->users);
 }
 
-static void shm_unlink_name(struct shm_region *region)
+static void shm_unlink_name(struct shm_kernel_region *region)
 {
 	lockdep_assert_held(&shm_names_lock);
 
@@ -774,7 +774,7 @@ static void shm_unlink_name(struct shm_region *region)
 	WRITE_ONCE(region->flags, region->flags | SHM_KERNEL_INFO_REMOVED);
 }
 
-static void shm_leave(struct shm_region *region)
+static void shm_leave(struct shm_kernel_region *region)
 {
 	if (!atomic_dec_and_lock(&region->users, &shm_names_lock))
 		return;
@@ -783,7 +783,7 @@ static void shm_leave(struct shm_region *region)
 	spin_unlock(&shm_names_lock);
 }
 
-static void shm_unhold(struct shm_region *region)
+static void shm_unhold(struct shm_kernel_region *region)
 {
 	struct dentry *dentry = region->dentry;
 
@@ -799,15 +799,15 @@ static int shm_compare_names(const char *a, unsigned int a_len,
 	return order ?: (int)a_len - (int)b_len;
 }
 
-static struct shm_region *shm_name_entry(const struct rb_node *node)
+static struct shm_kernel_region *shm_name_entry(const struct rb_node *node)
 {
-	return rb_entry(node, struct shm_region, name_link);
+	return rb_entry(node, struct shm_kernel_region, name_link);
 }
 
 static int shm_cmp_nodes(struct rb_node *node, const struct rb_node *other)
 {
-	const struct shm_region *a = shm_name_entry(node);
-	const struct shm_region *b = shm_name_entry(other);
+	const struct shm_kernel_region *a = shm_name_entry(node);
+	const struct shm_kernel_region *b = shm_name_entry(other);
 
 	return shm_compare_names(a->name, a->name_len, b->name, b->name_len);
 }
@@ -815,16 +815,16 @@ static int shm_cmp_nodes(struct rb_node *node, const struct rb_node *other)
 static int shm_cmp_key(const void *key, const struct rb_node *node)
 {
 	const struct qstr *name = key;
-	const struct shm_region *region = shm_name_entry(node);
+	const struct shm_kernel_region *region = shm_name_entry(node);
 
 	return shm_compare_names(name->name, name->len, region->name,
 				 region->name_len);
 }
 
 /* Return: the region of that name with a hold on it, or NULL. */
-static struct shm_region *shm_find(const struct qstr *name)
+static struct shm_kernel_region *shm_find(const struct qstr *name)
 {
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	struct rb_node *node;
 
 	guard(spinlock)(&shm_names_lock);
@@ -837,7 +837,7 @@ static struct shm_region *shm_find(const struct qstr *name)
 }
 
 /* The region gets a hold if it is to live without files. */
-static int shm_bind(struct shm_region *region, const struct qstr *name)
+static int shm_bind(struct shm_kernel_region *region, const struct qstr *name)
 {
 	char *text __free(kfree) = kmemdup(name->name, name->len,
 					   GFP_KERNEL_ACCOUNT);
@@ -864,7 +864,7 @@ static int shm_bind(struct shm_region *region, const struct qstr *name)
 }
 
 /* Return: whether the region had a name. */
-static bool shm_unbind(struct shm_region *region)
+static bool shm_unbind(struct shm_kernel_region *region)
 {
 	scoped_guard(spinlock, &shm_names_lock) {
 		if (!region->name)
@@ -911,7 +911,7 @@ static int shm_copy_name(char *text, u64 addr, u32 len)
 
 static struct inode *shm_alloc_inode(struct super_block *sb)
 {
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 
 	region = alloc_inode_sb(sb, shm_region_cache, GFP_KERNEL);
 	if (!region)
@@ -930,7 +930,7 @@ static void shm_free_inode(struct inode *inode)
 
 static void shm_evict_inode(struct inode *inode)
 {
-	struct shm_region *region = shm_inode_region(inode);
+	struct shm_kernel_region *region = shm_inode_region(inode);
 
 	if (!RB_EMPTY_NODE(&region->id_link)) {
 		guard(mutex)(&shm_regions_lock);
@@ -956,7 +956,7 @@ static const struct super_operations shm_super_ops = {
 /* What /proc/PID/maps, /proc/PID/fd and error messages show. */
 static char *shm_dname(struct dentry *dentry, char *buffer, int buflen)
 {
-	const struct shm_region *region = shm_inode_region(d_inode(dentry));
+	const struct shm_kernel_region *region = shm_inode_region(d_inode(dentry));
 	static const char prefix[] = "/" SHM_NAME ":";
 	char *pos = buffer + buflen;
 
@@ -1021,11 +1021,11 @@ static const struct file_operations shm_region_fops;
  * Return: a region with its memory and one reference on its dentry, which
  * nobody else can see yet, or an error.
  */
-static struct shm_region *shm_create(loff_t size, umode_t mode, u32 flags,
+static struct shm_kernel_region *shm_create(loff_t size, umode_t mode, u32 flags,
 				     int numa_node)
 {
 	struct inode *inode;
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	struct dentry *dentry;
 	int err = -ENOMEM;
 
@@ -1072,11 +1072,11 @@ err_inode:
 
 static bool shm_id_less(struct rb_node *a, const struct rb_node *b)
 {
-	return rb_entry(a, struct shm_region, id_link)->id <
-	       rb_entry(b, struct shm_region, id_link)->id;
+	return rb_entry(a, struct shm_kernel_region, id_link)->id <
+	       rb_entry(b, struct shm_kernel_region, id_link)->id;
 }
 
-static void shm_publish(struct shm_region *region)
+static void shm_publish(struct shm_kernel_region *region)
 {
 	guard(mutex)(&shm_regions_lock);
 	region->id = ++shm_last_id;
@@ -1084,7 +1084,7 @@ static void shm_publish(struct shm_region *region)
 	shm_nr_regions++;
 }
 
-static struct file *shm_open_file(struct shm_region *region, int flags)
+static struct file *shm_open_file(struct shm_kernel_region *region, int flags)
 {
 	const struct path path = {
 		.mnt = shm_mnt,
@@ -1094,7 +1094,7 @@ static struct file *shm_open_file(struct shm_region *region, int flags)
 	return dentry_open(&path, flags | O_LARGEFILE, current_cred());
 }
 
-static bool shm_may_own(struct shm_region *region)
+static bool shm_may_own(struct shm_kernel_region *region)
 {
 	return inode_owner_or_capable(&nop_mnt_idmap, &region->inode);
 }
@@ -1103,7 +1103,7 @@ static bool shm_may_own(struct shm_region *region)
  * Files
  */
 
-static void shm_enter(struct shm_region *region, struct file *file)
+static void shm_enter(struct shm_kernel_region *region, struct file *file)
 {
 	atomic_inc(&region->users);
 	atomic_long_inc(&shm_nr_files);
@@ -1114,7 +1114,7 @@ static void shm_enter(struct shm_region *region, struct file *file)
 
 static int shm_region_open(struct inode *inode, struct file *file)
 {
-	struct shm_region *region = shm_inode_region(inode);
+	struct shm_kernel_region *region = shm_inode_region(inode);
 
 	if (shm_revoked(region))
 		return -ENODEV;
@@ -1136,7 +1136,7 @@ static int shm_release(struct inode *inode, struct file *file)
 static __always_inline struct folio *
 shm_get_table_folio(const struct address_space *mapping, loff_t pos)
 {
-	const struct shm_region *region = shm_inode_region(mapping->host);
+	const struct shm_kernel_region *region = shm_inode_region(mapping->host);
 	const struct shm_folio_table *table;
 	struct folio *folio = NULL;
 	pgoff_t i;
@@ -1369,7 +1369,7 @@ static int shm_node_mmap_prepare(struct vm_area_desc *desc)
 }
 
 /* The tree of mappings says it, so that mapping itself has nothing to count. */
-static u32 shm_count_mappings(struct shm_region *region)
+static u32 shm_count_mappings(struct shm_kernel_region *region)
 {
 	struct address_space *mapping = region->inode.i_mapping;
 	struct rb_node *node;
@@ -1382,7 +1382,7 @@ static u32 shm_count_mappings(struct shm_region *region)
 	return count;
 }
 
-static u64 shm_capabilities(const struct shm_region *region)
+static u64 shm_capabilities(const struct shm_kernel_region *region)
 {
 	u64 caps = SHM_KERNEL_CAP_FUTEX | SHM_KERNEL_CAP_GUP;
 
@@ -1397,7 +1397,7 @@ static u64 shm_capabilities(const struct shm_region *region)
 	return caps;
 }
 
-static void shm_fill_info(struct shm_region *region, struct shm_kernel_info *info)
+static void shm_fill_info(struct shm_kernel_region *region, struct shm_kernel_info *info)
 {
 	const struct inode *inode = &region->inode;
 	u32 holds;
@@ -1427,7 +1427,7 @@ static void shm_fill_info(struct shm_region *region, struct shm_kernel_info *inf
 
 static void shm_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	struct shm_region *region = shm_file_region(file);
+	struct shm_kernel_region *region = shm_file_region(file);
 	struct shm_kernel_info *info __free(kfree) = kmalloc_obj(*info);
 
 	if (!info)
@@ -1470,7 +1470,7 @@ static long shm_ioctl_create(struct file *file, struct shm_cmd *cmd)
 	char text[SHM_KERNEL_NAME_MAX];
 	const struct qstr name = QSTR_INIT(text, args->name_len);
 	int node = NUMA_NO_NODE;
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	int err;
 
 	if (args->flags & ~SHM_CREATE_FLAGS || args->mode & ~0777 || args->pad ||
@@ -1519,7 +1519,7 @@ static long shm_ioctl_open(struct file *file, struct shm_cmd *cmd)
 	const struct shm_kernel_open *args = &cmd->args.open;
 	int mask = MAY_OPEN | MAY_READ;
 	char text[SHM_KERNEL_NAME_MAX];
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	int ret;
 
 	if (args->pad || (args->flags != O_RDONLY && args->flags != O_RDWR))
@@ -1544,7 +1544,7 @@ static long shm_ioctl_remove(struct file *file, struct shm_cmd *cmd)
 {
 	const struct shm_kernel_name *args = &cmd->args.name;
 	char text[SHM_KERNEL_NAME_MAX];
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	int err;
 
 	if (args->flags || args->pad)
@@ -1569,7 +1569,7 @@ static long shm_ioctl_remove(struct file *file, struct shm_cmd *cmd)
 static long shm_ioctl_bind(struct file *file, struct shm_cmd *cmd)
 {
 	const struct shm_kernel_name *args = &cmd->args.name;
-	struct shm_region *region = shm_file_region(file);
+	struct shm_kernel_region *region = shm_file_region(file);
 	char text[SHM_KERNEL_NAME_MAX];
 	int err;
 
@@ -1593,7 +1593,7 @@ static long shm_ioctl_get_info(struct file *file, struct shm_cmd *cmd)
 				   NULL);
 }
 
-static bool shm_may_list(struct shm_region *region)
+static bool shm_may_list(struct shm_kernel_region *region)
 {
 	return capable(CAP_SYS_ADMIN) || shm_may_own(region) ||
 	       !inode_permission(&nop_mnt_idmap, &region->inode, MAY_READ);
@@ -1607,7 +1607,7 @@ static struct rb_node *shm_next_region(u64 cursor)
 	lockdep_assert_held(&shm_regions_lock);
 
 	while (node) {
-		if (rb_entry(node, struct shm_region, id_link)->id > cursor) {
+		if (rb_entry(node, struct shm_kernel_region, id_link)->id > cursor) {
 			next = node;
 			node = node->rb_left;
 		} else {
@@ -1625,7 +1625,7 @@ static u32 shm_fill_list(struct shm_kernel_info *infos, u32 max, u64 *cursor)
 	guard(mutex)(&shm_regions_lock);
 	for (node = shm_next_region(*cursor); node && count < max;
 	     node = rb_next(node)) {
-		struct shm_region *region = rb_entry(node, struct shm_region,
+		struct shm_kernel_region *region = rb_entry(node, struct shm_kernel_region,
 						     id_link);
 
 		*cursor = region->id;
@@ -1666,9 +1666,9 @@ static long shm_ioctl_list(struct file *file, struct shm_cmd *cmd)
 }
 
 static long shm_rewrite(struct file *file, struct shm_cmd *cmd,
-			void (*fill)(struct shm_region *region))
+			void (*fill)(struct shm_kernel_region *region))
 {
-	struct shm_region *region = shm_file_region(file);
+	struct shm_kernel_region *region = shm_file_region(file);
 	struct inode *inode = &region->inode;
 
 	if (cmd->args.simple.flags)
@@ -1701,7 +1701,7 @@ static long shm_ioctl_reset(struct file *file, struct shm_cmd *cmd)
 
 static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
 {
-	struct shm_region *region = shm_file_region(file);
+	struct shm_kernel_region *region = shm_file_region(file);
 	struct inode *inode = &region->inode;
 
 	if (cmd->args.simple.flags)
@@ -1933,7 +1933,7 @@ static int shm_add_boot_region(const struct shm_boot_spec *spec,
 {
 	struct shm_node *node __free(kfree) = kzalloc_obj(*node);
 	const char *misc_name __free(kfree) = kstrdup(node_name, GFP_KERNEL);
-	struct shm_region *region;
+	struct shm_kernel_region *region;
 	int err;
 
 	if (!node || !misc_name)
@@ -2063,7 +2063,7 @@ DEFINE_SHOW_ATTRIBUTE(shm_stats);
 
 static void shm_inode_init_once(void *object)
 {
-	struct shm_region *region = object;
+	struct shm_kernel_region *region = object;
 
 	inode_init_once(&region->inode);
 }
@@ -2093,7 +2093,7 @@ static void shm_refuse_opens(void)
 
 	guard(mutex)(&shm_regions_lock);
 	for (node = rb_first(&shm_regions); node; node = rb_next(node))
-		rb_entry(node, struct shm_region, id_link)->inode.i_fop =
+		rb_entry(node, struct shm_kernel_region, id_link)->inode.i_fop =
 			&shm_gone_fops;
 }
 
@@ -2140,7 +2140,7 @@ static int __init shm_init(void)
 	int err;
 
 	shm_region_cache = kmem_cache_create("shm_kernel_region",
-					     sizeof(struct shm_region), 0,
+					     sizeof(struct shm_kernel_region), 0,
 					     SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
 					     shm_inode_init_once);
 	if (!shm_region_cache)

@@ -34,8 +34,9 @@
  *  - ENOENT, EEXIST: there is no region of that name; there is one already.
  *  - ENAMETOOLONG: the name has more than SHM_KERNEL_NAME_MAX bytes.
  *  - EACCES: the file or the region's mode does not let the caller do that.
- *  - EPERM: nobody may: the region is a boot region, which is fixed in size
- *    and keeps its name, or the caller needs CAP_SYS_ADMIN.
+ *  - EPERM: nobody may: a seal forbids it, the region is a boot region, which
+ *    is fixed in size and keeps its name, or the caller needs CAP_SYS_ADMIN.
+ *  - EBUSY: not now: the kernel has the region mapped, so it keeps its size.
  *  - ENOSPC: a limit of the driver, in all or for one user, is reached.
  *  - ENOMEM: there is no memory, or the memory cgroup has used its share.
  *  - ENODEV: the region was revoked.
@@ -52,6 +53,8 @@ enum {
 	SHM_KERNEL_CMD_CLEAR,
 	SHM_KERNEL_CMD_RESET,
 	SHM_KERNEL_CMD_REVOKE,
+	SHM_KERNEL_CMD_ADD_SEALS,
+	SHM_KERNEL_CMD_SUBSCRIBE,
 };
 
 /* A name is 1 to SHM_KERNEL_NAME_MAX bytes, without '/' or NUL, not "." or "..". */
@@ -166,6 +169,7 @@ struct shm_kernel_name {
 #define SHM_KERNEL_CAP_PMD		(1ULL << 2)	/* some of it can be mapped by huge pages */
 #define SHM_KERNEL_CAP_CONTIG		(1ULL << 3)	/* page frames are consecutive */
 #define SHM_KERNEL_CAP_RESIZE		(1ULL << 4)	/* ftruncate() may change the size */
+#define SHM_KERNEL_CAP_KERNEL_MAPPED	(1ULL << 5)	/* the kernel has it mapped just now */
 
 /**
  * struct shm_kernel_info - ioctl(SHM_KERNEL_IOC_GET_INFO)
@@ -182,7 +186,10 @@ struct shm_kernel_name {
  * @mappings: memory mappings of the region
  * @numa_node: the node asked for at creation, -1 if none
  * @name_len: length of the name, 0 if the region has none
- * @pad: 0
+ * @seals: SHM_KERNEL_SEAL_*
+ * @peers: open event files and attached kernel clients
+ * @clients: attached kernel clients
+ * @rings: how often the doorbell was rung, as the sum of what was written
  * @tag: as given to CREATE
  * @name: the name, NUL-terminated; any bytes but NUL and '/' may be in it
  *
@@ -202,12 +209,15 @@ struct shm_kernel_info {
 	__u32 mappings;
 	__s32 numa_node;
 	__u32 name_len;
-	__u32 pad;
+	__u32 seals;
+	__u32 peers;
+	__u32 clients;
+	__aligned_u64 rings;
 	__u8 tag[SHM_KERNEL_TAG_SIZE];
 	char name[SHM_KERNEL_NAME_MAX + 1];
 };
 
-#define SHM_KERNEL_INFO_SIZE_VER0	360
+#define SHM_KERNEL_INFO_SIZE_VER0	376
 #define SHM_KERNEL_IOC_GET_INFO _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_GET_INFO)
 
 /**
@@ -243,7 +253,8 @@ struct shm_kernel_list {
  * @flags: must be 0
  *
  * CLEAR zeroes the region. RESET brings its initial content back, which is
- * zero for all but region 0. Both need a writable file (EACCES).
+ * zero unless it is region 0 or a kernel client puts something there. Both need
+ * a writable file (EACCES).
  *
  * REVOKE ends the region for user space: the name goes, st_size becomes 0,
  * accesses to mappings raise SIGBUS and calls return ENODEV, but for GET_INFO,
@@ -259,5 +270,82 @@ struct shm_kernel_simple {
 #define SHM_KERNEL_IOC_CLEAR _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_CLEAR)
 #define SHM_KERNEL_IOC_RESET _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_RESET)
 #define SHM_KERNEL_IOC_REVOKE _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_REVOKE)
+
+/* The values and the meaning are those of F_SEAL_* on a memfd. */
+#define SHM_KERNEL_SEAL_SEAL		(1U << 0)	/* no further seals */
+#define SHM_KERNEL_SEAL_SHRINK		(1U << 1)	/* the size cannot become smaller */
+#define SHM_KERNEL_SEAL_GROW		(1U << 2)	/* the size cannot become larger */
+
+/**
+ * struct shm_kernel_seals - ioctl(SHM_KERNEL_IOC_ADD_SEALS)
+ * @size: sizeof(struct shm_kernel_seals)
+ * @seals: SHM_KERNEL_SEAL_*, added to those there are
+ *
+ * Gives up, for everybody and for good, a way to change the region. It needs a
+ * writable file (EPERM, as on a memfd) and is EPERM after SHM_KERNEL_SEAL_SEAL.
+ * A resize that a seal forbids is EPERM.
+ */
+struct shm_kernel_seals {
+	__u32 size;
+	__u32 seals;
+};
+
+#define SHM_KERNEL_SEALS_SIZE_VER0	8
+#define SHM_KERNEL_IOC_ADD_SEALS _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_ADD_SEALS)
+
+/**
+ * struct shm_kernel_subscribe - ioctl(SHM_KERNEL_IOC_SUBSCRIBE)
+ * @size: sizeof(struct shm_kernel_subscribe)
+ * @flags: 0 or O_NONBLOCK
+ *
+ * Makes the caller a peer of the region, until the last descriptor of the event
+ * file that it returns is closed. The event file keeps the region alive, and
+ * its name, as a region file does.
+ *
+ *  - write() of a __u64, neither 0 nor ~0 (EINVAL), rings the doorbell that many
+ *    times for every other peer, kernel clients included. The region file must
+ *    have been writable (EBADF).
+ *  - read() blocks until something has happened since the last read, then
+ *    returns one struct shm_kernel_events. A buffer smaller than
+ *    SHM_KERNEL_EVENTS_SIZE_VER0 is EINVAL; a larger one is filled as far as the
+ *    kernel's structure goes. With O_NONBLOCK it is EAGAIN instead.
+ *  - poll() says POLLIN when read() would not block, POLLOUT if the file may
+ *    ring, and POLLHUP once the region was revoked.
+ *
+ * Once a revoked region's last events were read, read() and write() are ENODEV.
+ *
+ * Return: an event file descriptor with O_CLOEXEC set.
+ */
+struct shm_kernel_subscribe {
+	__u32 size;
+	__u32 flags;
+};
+
+#define SHM_KERNEL_SUBSCRIBE_SIZE_VER0	8
+#define SHM_KERNEL_IOC_SUBSCRIBE _IO(SHM_KERNEL_TYPE, SHM_KERNEL_CMD_SUBSCRIBE)
+
+/**
+ * struct shm_kernel_events - what read() of an event file returns
+ * @rings: how often others rang
+ * @peers_come: other peers that came
+ * @peers_gone: other peers that went, by close(), exit or kill -9
+ * @resized: changes of the size
+ * @sealed: calls that added seals
+ * @revoked: 1 if the region was revoked
+ * @peers: other peers that there are now
+ *
+ * All but @peers count since the last read(), or since SUBSCRIBE.
+ */
+struct shm_kernel_events {
+	__aligned_u64 rings;
+	__u32 peers_come;
+	__u32 peers_gone;
+	__u32 resized;
+	__u32 sealed;
+	__u32 revoked;
+	__u32 peers;
+};
+
+#define SHM_KERNEL_EVENTS_SIZE_VER0	32
 
 #endif /* _UAPI_LINUX_SHM_KERNEL_H */
