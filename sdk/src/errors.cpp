@@ -93,6 +93,14 @@ description describe(int value) noexcept
 		return {std::errc::bad_file_descriptor,
 			"the object holds no region (create or open one "
 			"first)"};
+	case errc::sealed:
+		return {std::errc::operation_not_permitted,
+			"a seal of the region forbids that, for good (create "
+			"another region)"};
+	case errc::not_an_event_file:
+		return {std::errc::inappropriate_io_control_operation,
+			"the file is not an event file of shm_kernel (check "
+			"the descriptor)"};
 	}
 	return {std::errc(), "unknown error"};
 }
@@ -162,6 +170,12 @@ std::error_code region_error(int number) noexcept
 	default:
 		return {number, std::system_category()};
 	}
+}
+
+std::error_code request_error(int number) noexcept
+{
+	return number == ENOTTY ? make_error_code(errc::driver_too_old)
+				: region_error(number);
 }
 
 std::string about(const char *what, std::string_view name)

@@ -13,6 +13,7 @@
 
 #include <linux/shm_kernel.h>
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -32,8 +33,28 @@ struct region_info::impl
 
 namespace detail {
 
+/* Calls @call again as long as a signal gets in the way. */
+template <typename Call>
+auto retry(Call call) noexcept
+{
+	auto result = call();
+
+	while (result < 0 && errno == EINTR)
+		result = call();
+	return result;
+}
+
+/* Whether there is a descriptor at all. */
+inline std::error_code check(int fd) noexcept
+{
+	return fd < 0 ? make_error_code(errc::empty_handle) : std::error_code();
+}
+
 /* The meaning of an errno of a region or of the control node. */
 std::error_code region_error(int number) noexcept;
+
+/* The same of an ioctl that the first version of the driver did not have. */
+std::error_code request_error(int number) noexcept;
 
 /* The name as the kernel wants it, or the reason why it cannot be one. */
 std::string_view checked_name(std::string_view name,

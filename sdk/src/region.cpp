@@ -30,16 +30,8 @@ namespace {
 /* Longest single transfer: pread() and pwrite() stop there by themselves. */
 constexpr std::size_t max_transfer = INT_MAX & ~std::size_t{0xfff};
 
-/* Calls @call again as long as a signal gets in the way. */
-template <typename Call>
-auto retry(Call call) noexcept
-{
-	auto result = call();
-
-	while (result < 0 && errno == EINTR)
-		result = call();
-	return result;
-}
+using detail::check;
+using detail::retry;
 
 std::uint64_t pointer(const void *address) noexcept
 {
@@ -116,11 +108,6 @@ int control(unsigned long request, void *argument,
 	return result;
 }
 
-std::error_code check(int fd) noexcept
-{
-	return fd < 0 ? make_error_code(errc::empty_handle) : std::error_code();
-}
-
 void simple(int fd, unsigned long request, std::error_code &error) noexcept
 {
 	struct shm_kernel_simple argument = {};
@@ -154,6 +141,17 @@ std::error_code transfer_error(int fd, int number) noexcept
 	if (number == ENOSPC)
 		return errc::past_end;
 	return detail::region_error(number);
+}
+
+/* Whether the region was made with a size for good, and not sealed later. */
+bool is_fixed(int fd) noexcept
+{
+	struct shm_kernel_info raw;
+	std::error_code error;
+
+	get_info(fd, raw, error);
+	return error ||
+	       raw.flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG);
 }
 
 int open_flags(access_mode mode) noexcept
@@ -437,7 +435,7 @@ void region::resize(std::uint64_t size, std::error_code &error) noexcept
 	std::error_code ignored;
 
 	if (number == EPERM) {
-		error = errc::fixed_size;
+		error = is_fixed(m_fd) ? errc::fixed_size : errc::sealed;
 	} else if (number == EINVAL &&
 		   access(ignored) == access_mode::read_only && !ignored) {
 		/* The VFS finds that invalid which is not open for writing. */
@@ -506,6 +504,43 @@ void region::reset()
 
 	reset(error);
 	detail::throw_if(error, "reset region");
+}
+
+void region::add_seals(seal seals, std::error_code &error) noexcept
+{
+	struct shm_kernel_seals argument = {};
+	std::error_code ignored;
+
+	error = check(m_fd);
+	if (error)
+		return;
+	argument.size = sizeof(argument);
+	argument.seals = static_cast<__u32>(seals);
+	if (retry([&] {
+		    return ::ioctl(m_fd, SHM_KERNEL_IOC_ADD_SEALS, &argument);
+	    }) >= 0)
+		return;
+	error = detail::request_error(errno);
+	if (error != errc::not_permitted)
+		return;
+
+	struct shm_kernel_info raw;
+
+	if (access(ignored) == access_mode::read_only && !ignored) {
+		error = errc::permission_denied;
+	} else {
+		get_info(m_fd, raw, ignored);
+		if (!ignored && raw.seals & SHM_KERNEL_SEAL_SEAL)
+			error = errc::sealed;
+	}
+}
+
+void region::add_seals(seal seals)
+{
+	std::error_code error;
+
+	add_seals(seals, error);
+	detail::throw_if(error, "seal region");
 }
 
 void region::revoke(std::error_code &error) noexcept

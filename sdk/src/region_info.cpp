@@ -17,6 +17,9 @@
 namespace shm_kernel {
 
 static_assert(tag_size == SHM_KERNEL_TAG_SIZE);
+static_assert(static_cast<__u32>(seal::seal) == SHM_KERNEL_SEAL_SEAL);
+static_assert(static_cast<__u32>(seal::shrink) == SHM_KERNEL_SEAL_SHRINK);
+static_assert(static_cast<__u32>(seal::grow) == SHM_KERNEL_SEAL_GROW);
 
 region_info::impl::impl(const struct ::shm_kernel_info &kernel)
 	: raw(kernel),
@@ -83,6 +86,21 @@ unsigned int region_info::files() const noexcept
 unsigned int region_info::mappings() const noexcept
 {
 	return m_impl->raw.mappings;
+}
+
+unsigned int region_info::peers() const noexcept
+{
+	return m_impl->raw.peers;
+}
+
+unsigned int region_info::clients() const noexcept
+{
+	return m_impl->raw.clients;
+}
+
+std::uint64_t region_info::rings() const noexcept
+{
+	return m_impl->raw.rings;
 }
 
 std::optional<int> region_info::numa_node() const noexcept
@@ -155,8 +173,20 @@ bool region_info::has(capability what) const noexcept
 		return m_impl->raw.capabilities & SHM_KERNEL_CAP_CONTIG;
 	case capability::resize:
 		return m_impl->raw.capabilities & SHM_KERNEL_CAP_RESIZE;
+	case capability::kernel_mapped:
+		return m_impl->raw.capabilities & SHM_KERNEL_CAP_KERNEL_MAPPED;
 	}
 	return false;
+}
+
+seal region_info::seals() const noexcept
+{
+	return static_cast<seal>(m_impl->raw.seals);
+}
+
+bool region_info::has(seal what) const noexcept
+{
+	return (seals() & what) == what;
 }
 
 std::ostream &operator<<(std::ostream &out, const region_info &info)
@@ -169,12 +199,22 @@ std::ostream &operator<<(std::ostream &out, const region_info &info)
 	text += ": " + std::to_string(info.size()) + " bytes, " +
 		std::to_string(info.files()) + " files, " +
 		std::to_string(info.mappings()) + " mappings";
+	if (info.peers())
+		text += ", " + std::to_string(info.peers()) + " peers";
 	if (info.persistent())
 		text += ", persistent";
 	if (info.contiguous())
 		text += ", contiguous";
 	if (info.boot())
 		text += ", boot";
+	if (info.has(capability::kernel_mapped))
+		text += ", mapped by the kernel";
+	if (info.has(seal::shrink))
+		text += ", shrink sealed";
+	if (info.has(seal::grow))
+		text += ", grow sealed";
+	if (info.has(seal::seal))
+		text += ", seals sealed";
 	if (info.removed())
 		text += ", removed";
 	if (info.revoked())

@@ -42,6 +42,9 @@ const std::vector<row> table = {
 	{errc::already_named, std::errc::invalid_argument, "name"},
 	{errc::past_end, std::errc::no_space_on_device, "past the end"},
 	{errc::empty_handle, std::errc::bad_file_descriptor, "no region"},
+	{errc::sealed, std::errc::operation_not_permitted, "seal"},
+	{errc::not_an_event_file, std::errc::inappropriate_io_control_operation,
+	 "event file"},
 };
 
 } // namespace
@@ -76,6 +79,10 @@ TEST(errors, values_that_share_an_errno_are_told_apart)
 	EXPECT_FALSE(missing == std::errc::no_such_file_or_directory);
 	EXPECT_NE(std::error_code(errc::fixed_size),
 		  std::error_code(errc::not_permitted));
+	EXPECT_NE(std::error_code(errc::fixed_size),
+		  std::error_code(errc::sealed));
+	EXPECT_NE(std::error_code(errc::not_a_region),
+		  std::error_code(errc::not_an_event_file));
 }
 
 TEST(errors, no_value_is_success)

@@ -13,10 +13,14 @@
 
 using shm_kernel::access_mode;
 using shm_kernel::errc;
+using shm_kernel::event_counts;
+using shm_kernel::event_mode;
+using shm_kernel::events;
 using shm_kernel::map_mode;
 using shm_kernel::mapping;
 using shm_kernel::region;
 using shm_kernel::region_info;
+using shm_kernel::seal;
 using test::error_of;
 
 static_assert(!std::is_copy_constructible_v<region>);
@@ -29,6 +33,12 @@ static_assert(std::is_nothrow_move_constructible_v<mapping>);
 static_assert(std::is_nothrow_move_assignable_v<mapping>);
 static_assert(std::is_nothrow_swappable_v<mapping>);
 static_assert(std::is_nothrow_copy_constructible_v<region_info>);
+static_assert(!std::is_copy_constructible_v<events>);
+static_assert(!std::is_copy_assignable_v<events>);
+static_assert(std::is_nothrow_move_constructible_v<events>);
+static_assert(std::is_nothrow_move_assignable_v<events>);
+static_assert(std::is_nothrow_swappable_v<events>);
+static_assert(std::is_trivially_copyable_v<event_counts>);
 
 TEST(handle, empty_region_says_so)
 {
@@ -48,6 +58,12 @@ TEST(handle, empty_region_says_so)
 	EXPECT_EQ(error_of([&](auto &e) { none.clear(e); }), empty);
 	EXPECT_EQ(error_of([&](auto &e) { none.reset(e); }), empty);
 	EXPECT_EQ(error_of([&](auto &e) { none.revoke(e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.add_seals(seal::grow, e); }),
+		  empty);
+	EXPECT_EQ(error_of([&](auto &e) {
+			  events(none, event_mode::blocking, e);
+		  }),
+		  empty);
 	EXPECT_EQ(error_of([&](auto &e) { none.bind("x", e); }), empty);
 	EXPECT_EQ(error_of([&](auto &e) { none.read(0, &byte, 1, e); }), empty);
 	EXPECT_EQ(error_of([&](auto &e) { none.write(0, &byte, 1, e); }),
@@ -70,6 +86,71 @@ TEST(handle, empty_region_says_so)
 		  empty);
 	EXPECT_THROW(none.size(), std::system_error);
 	EXPECT_THROW(mapping{none}, std::system_error);
+}
+
+TEST(handle, empty_events_say_so)
+{
+	const std::error_code empty = errc::empty_handle;
+	events none;
+
+	EXPECT_FALSE(none);
+	EXPECT_EQ(none.native_handle(), -1);
+	EXPECT_EQ(none.release(), -1);
+	none.close();
+	EXPECT_EQ(error_of([&](auto &e) { none.ring(1, e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.read(e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.try_read(e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) {
+			  none.wait(std::chrono::nanoseconds(-1), e);
+		  }),
+		  empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.wait_until({}, e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.access(e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) { none.mode(e); }), empty);
+	EXPECT_EQ(error_of([&](auto &e) {
+			  none.set_mode(event_mode::blocking, e);
+		  }),
+		  empty);
+	EXPECT_EQ(error_of([&](auto &e) { events::adopt(-1, e); }), empty);
+	EXPECT_THROW(none.read(), std::system_error);
+	EXPECT_THROW(none.wait(), std::system_error);
+	EXPECT_THROW(events{region()}, std::system_error);
+}
+
+TEST(handle, event_counts_are_values)
+{
+	event_counts counts;
+	std::ostringstream text;
+
+	EXPECT_EQ(counts, event_counts());
+	counts.rings = 10;
+	counts.peers = 2;
+	EXPECT_NE(counts, event_counts());
+	text << std::hex << counts << '\n';
+	counts.peers_come = 3;
+	counts.peers_gone = 1;
+	counts.resized = 4;
+	counts.sealed = 5;
+	counts.revoked = true;
+	text << counts;
+	EXPECT_EQ(text.str(), "10 rings, 2 peers\n"
+			      "10 rings, 2 peers, 3 came, 1 gone, 4 resized, "
+			      "5 sealed, revoked");
+}
+
+TEST(handle, seals_are_a_set)
+{
+	seal set = seal::none;
+
+	set |= seal::shrink;
+	set |= seal::grow;
+	EXPECT_EQ(set, seal::shrink | seal::grow);
+	EXPECT_EQ(set & seal::seal, seal::none);
+	set &= seal::grow;
+	EXPECT_EQ(set, seal::grow);
+	EXPECT_EQ(region_info().seals(), seal::none);
+	EXPECT_TRUE(region_info().has(seal::none));
+	EXPECT_FALSE(region_info().has(seal::shrink));
 }
 
 TEST(handle, empty_mapping)
@@ -158,6 +239,25 @@ TEST(handle, other_files_are_not_regions)
 		  }),
 		  wrong);
 	EXPECT_EQ(error_of([&](auto &e) { region::adopt(fd, e); }),
+		  std::error_code(EBADF, std::system_category()));
+}
+
+TEST(handle, other_files_are_not_event_files)
+{
+	const std::error_code wrong = errc::not_an_event_file;
+	const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+	int pipe[2];
+
+	ASSERT_GE(null, 0);
+	ASSERT_EQ(::pipe(pipe), 0);
+	for (const int fd : {null, pipe[0], pipe[1]}) {
+		EXPECT_EQ(error_of([&](auto &e) { events::adopt(fd, e); }),
+			  wrong);
+		EXPECT_GE(::fcntl(fd, F_GETFD), 0)
+			<< "the descriptor was closed";
+		::close(fd);
+	}
+	EXPECT_EQ(error_of([&](auto &e) { events::adopt(null, e); }),
 		  std::error_code(EBADF, std::system_category()));
 }
 

@@ -61,6 +61,10 @@ enum class errc {
 	past_end,
 	/** The object holds no region (EBADF). */
 	empty_handle,
+	/** A seal of the region forbids it (EPERM). */
+	sealed,
+	/** The file is not an event file (ENOTTY). */
+	not_an_event_file,
 };
 
 /** The category of errc; its messages say how to mend the error. */

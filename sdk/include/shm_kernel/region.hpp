@@ -115,7 +115,8 @@ public:
 	/**
 	 * Size in bytes. A change allocates or frees the memory at once; new
 	 * bytes are zero. Where a peer has mapped more than what remains, its
-	 * access to that raises SIGBUS.
+	 * access to that raises SIGBUS. errc::busy while the kernel has it
+	 * mapped, errc::sealed where a seal forbids it.
 	 */
 	std::uint64_t size() const;
 	std::uint64_t size(std::error_code &error) const noexcept;
@@ -132,6 +133,14 @@ public:
 	/** Brings the initial content back: zero, but for region 0. */
 	void reset();
 	void reset(std::error_code &error) noexcept;
+
+	/**
+	 * Gives up, for everybody and for good, ways to change the region:
+	 * a peer may rely on what cannot shrink. errc::sealed after
+	 * seal::seal.
+	 */
+	void add_seals(seal seals);
+	void add_seals(seal seals, std::error_code &error) noexcept;
 
 	/** Ends the region for all of user space; needs CAP_SYS_ADMIN. */
 	void revoke();

@@ -35,7 +35,45 @@ enum class capability {
 	contiguous,
 	/** region::resize() may change the size. */
 	resize,
+	/** The kernel has it mapped just now, and it keeps its size. */
+	kernel_mapped,
 };
+
+/**
+ * What nobody can do to a region any more: a set, with the operators of one.
+ * Seals are added by region::add_seals() and never go.
+ */
+enum class seal : std::uint32_t {
+	none = 0,
+	/** Add further seals. */
+	seal = 1,
+	/** Make it smaller. */
+	shrink = 2,
+	/** Make it larger. */
+	grow = 4,
+};
+
+constexpr seal operator|(seal a, seal b) noexcept
+{
+	return static_cast<seal>(static_cast<std::uint32_t>(a) |
+				 static_cast<std::uint32_t>(b));
+}
+
+constexpr seal operator&(seal a, seal b) noexcept
+{
+	return static_cast<seal>(static_cast<std::uint32_t>(a) &
+				 static_cast<std::uint32_t>(b));
+}
+
+constexpr seal &operator|=(seal &a, seal b) noexcept
+{
+	return a = a | b;
+}
+
+constexpr seal &operator&=(seal &a, seal b) noexcept
+{
+	return a = a & b;
+}
 
 /**
  * A snapshot of a region at one moment, from region::info() or
@@ -65,6 +103,11 @@ public:
 	/** Open files of the region, and memory mappings of it. */
 	unsigned int files() const noexcept;
 	unsigned int mappings() const noexcept;
+	/** Open event files and attached kernel clients; the latter alone. */
+	unsigned int peers() const noexcept;
+	unsigned int clients() const noexcept;
+	/** How often its doorbell was rung. */
+	std::uint64_t rings() const noexcept;
 	/** The NUMA node asked for at creation. */
 	std::optional<int> numa_node() const noexcept;
 
@@ -85,6 +128,10 @@ public:
 	bool removed() const noexcept;
 	bool revoked() const noexcept;
 	bool has(capability what) const noexcept;
+
+	seal seals() const noexcept;
+	/** Whether it has all of these. */
+	bool has(seal what) const noexcept;
 
 private:
 	friend class region;

@@ -10,6 +10,7 @@
 
 #include <shm_kernel/create_options.hpp>
 #include <shm_kernel/errors.hpp>
+#include <shm_kernel/events.hpp>
 #include <shm_kernel/mapping.hpp>
 #include <shm_kernel/region.hpp>
 #include <shm_kernel/region_info.hpp>
