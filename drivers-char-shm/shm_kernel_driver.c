@@ -20,6 +20,8 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
+#include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/compat.h>
 #include <linux/cred.h>
@@ -29,6 +31,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/irq_work.h>
 #include <linux/kernel.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -37,11 +40,14 @@
 #include <linux/mutex.h>
 #include <linux/nospec.h>
 #include <linux/pagemap.h>
+#include <linux/poll.h>
 #include <linux/pseudo_fs.h>
 #include <linux/rbtree.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate_wait.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
+#include <linux/shm_kernel.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/splice.h>
@@ -50,11 +56,17 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd_k.h>
+#include <linux/vmalloc.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <kunit/visibility.h>
 #include <uapi/linux/shm_kernel.h>
 
 #include "shm_kernel_driver.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/shm_kernel.h>
 
 #define SHM_NAME	"shm_kernel"
 #define SHM_MAGIC	0x73686d6b	/* "shmk" */
@@ -62,6 +74,9 @@
 #define SHM_CREATE_FLAGS						\
 	(SHM_KERNEL_CREATE_PERSIST | SHM_KERNEL_CREATE_CONTIG |		\
 	 SHM_KERNEL_CREATE_SMALL | SHM_KERNEL_CREATE_NODE)
+
+#define SHM_SEALS							\
+	(SHM_KERNEL_SEAL_SEAL | SHM_KERNEL_SEAL_SHRINK | SHM_KERNEL_SEAL_GROW)
 
 /* What region 0 holds after load and after RESET, as 32-bit words. */
 #define SHM_WORD_0		0x1111
@@ -101,6 +116,30 @@ struct shm_folio_table {
 	struct folio *folios[] __counted_by(max);
 };
 
+/* What peers are told of, besides rings. */
+enum shm_event {
+	SHM_PEER_CAME,
+	SHM_PEER_WENT,
+	SHM_RESIZED,
+	SHM_SEALED,
+	SHM_WAS_REVOKED,
+	SHM_NR_EVENTS
+};
+
+/**
+ * struct shm_map - a mapping of a region for the kernel
+ * @addr: where, NULL if there is none
+ * @pages: the pages, or NULL if they lie side by side in the direct map
+ * @nr: number of pages
+ *
+ * It has a reference on each folio, so that it outlives a revoke.
+ */
+struct shm_map {
+	void *addr;
+	struct page **pages;
+	pgoff_t nr;
+};
+
 /**
  * struct shm_kernel_region - memory that the kernel and user space share
  * @inode: the inode whose page cache is the memory. Its i_rwsem serialises
@@ -113,6 +152,7 @@ struct shm_folio_table {
  * @flags: SHM_KERNEL_INFO_*; those that change do so under shm_names_lock
  * @users: open files, whether in a process, in a socket or under a mapping, and
  *	shm_hold(). The name goes when this drops to 0.
+ * @holds: those of @users that are no files of the region
  * @name: NULL while the region has no name; protected by shm_names_lock
  * @name_len: length of @name; likewise
  * @name_link: entry of shm_names while @name is set; likewise
@@ -125,6 +165,18 @@ struct shm_folio_table {
  * @numa_node: node to allocate from, or NUMA_NO_NODE
  * @user: who is charged for the memory
  * @tag: the creator's 32 bytes
+ * @seals: SHM_KERNEL_SEAL_*; changes under i_rwsem
+ * @map: where the kernel has the region mapped; changes under i_rwsem
+ * @nr_maps: how many of the kernel's users have it mapped; likewise. The size
+ *	does not change while there are any.
+ * @rings: how often the doorbell was rung
+ * @happened: how often each enum shm_event happened. Peers are those that came
+ *	and have not gone.
+ * @wait: where those who wait for an event sleep
+ * @wake: wakes them for a kernel client, which may be in any context
+ * @clients_lock: held while an operation of a client runs; taken before i_rwsem
+ * @clients: the attached clients; changes under clients_lock, read under RCU
+ * @work: calls the operations of clients that have something to be told
  */
 struct shm_kernel_region {
 	struct inode inode;
@@ -133,6 +185,7 @@ struct shm_kernel_region {
 	struct rb_node id_link;
 	u32 flags;
 	atomic_t users;
+	atomic_t holds;
 	const char *name;
 	unsigned int name_len;
 	struct rb_node name_link;
@@ -142,6 +195,50 @@ struct shm_kernel_region {
 	int numa_node;
 	struct shm_user *user;
 	u8 tag[SHM_KERNEL_TAG_SIZE];
+	u32 seals;
+	struct shm_map map;
+	unsigned long nr_maps;
+	atomic64_t rings;
+	atomic_t happened[SHM_NR_EVENTS];
+	wait_queue_head_t wait;
+	struct irq_work wake;
+	struct mutex clients_lock;
+	struct list_head clients;
+	struct work_struct work;
+};
+
+/**
+ * struct shm_kernel_client - a module that is attached to a region
+ * @region: the region, held until the client detaches
+ * @link: entry of the region's clients
+ * @ops: what to call; never after shm_kernel_detach()
+ * @data: the module's
+ * @kicked: somebody has rung since @ops->kick was called
+ * @peers_changed: peers have come or gone since @ops->peers_changed was called
+ * @rcu: frees it, for those who ring walk the list under RCU
+ */
+struct shm_kernel_client {
+	struct shm_kernel_region *region;
+	struct list_head link;
+	const struct shm_kernel_client_ops *ops;
+	void *data;
+	bool kicked;
+	bool peers_changed;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct shm_event_file - one peer of a region in user space
+ * @region: the region, held while the file is open
+ * @lock: protects what follows
+ * @rings: the region's rings that this peer was told of, or rang itself
+ * @seen: the region's events that it was told of
+ */
+struct shm_event_file {
+	struct shm_kernel_region *region;
+	spinlock_t lock;
+	u64 rings;
+	u32 seen[SHM_NR_EVENTS];
 };
 
 /**
@@ -163,6 +260,8 @@ static struct kmem_cache *shm_region_cache;
 static struct dentry *shm_debugfs;
 static LIST_HEAD(shm_nodes);
 static atomic_long_t shm_nr_files = ATOMIC_LONG_INIT(0);
+static atomic_long_t shm_nr_peers = ATOMIC_LONG_INIT(0);
+static atomic_long_t shm_nr_maps = ATOMIC_LONG_INIT(0);
 
 /* Protects shm_regions, shm_nr_regions and shm_last_id. Outermost of the three. */
 static DEFINE_MUTEX(shm_regions_lock);
@@ -313,6 +412,85 @@ static void shm_uncharge(struct shm_user *user, unsigned long pages)
 	guard(mutex)(&shm_account_lock);
 	shm_nr_pages -= pages;
 	user->pages -= pages;
+}
+
+/*
+ * Events: the region counts, and each peer remembers how far it was told. So
+ * nothing is lost and nothing grows, however many there are and however long
+ * one of them does not read.
+ */
+
+/* Kernel clients are told by a work item, whoever and wherever we are. */
+static bool shm_mark_clients(struct shm_kernel_region *region,
+			     const struct shm_kernel_client *except, bool kick)
+{
+	struct shm_kernel_client *client;
+	bool any = false;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(client, &region->clients, link) {
+		if (client == except)
+			continue;
+		if (kick)
+			WRITE_ONCE(client->kicked, true);
+		else
+			WRITE_ONCE(client->peers_changed, true);
+		any = true;
+	}
+	return any;
+}
+
+static void shm_run_clients(struct work_struct *work)
+{
+	struct shm_kernel_region *region =
+		container_of(work, struct shm_kernel_region, work);
+	struct shm_kernel_client *client;
+
+	guard(mutex)(&region->clients_lock);
+	list_for_each_entry(client, &region->clients, link) {
+		const struct shm_kernel_client_ops *ops = client->ops;
+
+		/* Cleared first: what happens from here on is told once more. */
+		if (xchg(&client->peers_changed, false) && ops->peers_changed)
+			ops->peers_changed(client);
+		if (xchg(&client->kicked, false) && ops->kick)
+			ops->kick(client);
+	}
+}
+
+static void shm_wake(struct irq_work *wake)
+{
+	struct shm_kernel_region *region =
+		container_of(wake, struct shm_kernel_region, wake);
+
+	wake_up_poll(&region->wait, EPOLLIN);
+	if (!list_empty(&region->clients))
+		queue_work(system_dfl_wq, &region->work);
+}
+
+static void shm_happen(struct shm_kernel_region *region, enum shm_event event)
+{
+	atomic_inc(&region->happened[event]);
+	/* The count before the look at who waits: pairs with prepare_to_wait(). */
+	if (wq_has_sleeper(&region->wait))
+		wake_up_poll(&region->wait, EPOLLIN);
+}
+
+static u32 shm_count_peers(const struct shm_kernel_region *region)
+{
+	u32 went = atomic_read(&region->happened[SHM_PEER_WENT]);
+
+	return atomic_read(&region->happened[SHM_PEER_CAME]) - went;
+}
+
+static void shm_peer_event(struct shm_kernel_region *region,
+			   const struct shm_kernel_client *client, bool came)
+{
+	atomic_long_add(came ? 1 : -1, &shm_nr_peers);
+	shm_happen(region, came ? SHM_PEER_CAME : SHM_PEER_WENT);
+	trace_shm_kernel_peer(region->id, came, client, shm_count_peers(region));
+	if (shm_mark_clients(region, client, false))
+		queue_work(system_dfl_wq, &region->work);
 }
 
 /*
@@ -700,6 +878,7 @@ static int shm_resize(struct shm_kernel_region *region, loff_t size)
 {
 	struct inode *inode = &region->inode;
 	loff_t old = i_size_read(inode);
+	int err = 0;
 
 	lockdep_assert_held_write(&inode->i_rwsem);
 
@@ -707,12 +886,40 @@ static int shm_resize(struct shm_kernel_region *region, loff_t size)
 		return -ENODEV;
 	if (size == old)
 		return 0;
-	if (region->flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG))
+	if (region->flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG) ||
+	    region->seals & (size > old ? SHM_KERNEL_SEAL_GROW :
+					  SHM_KERNEL_SEAL_SHRINK))
 		return -EPERM;
+	if (region->nr_maps)
+		return -EBUSY;
 	if (size > old)
-		return shm_grow(region, size);
-	shm_shrink(region, size, true);
-	return 0;
+		err = shm_grow(region, size);
+	else
+		shm_shrink(region, size, true);
+	if (!err)
+		shm_happen(region, SHM_RESIZED);
+	return err;
+}
+
+static int shm_add_seals(struct shm_kernel_region *region, u32 seals)
+{
+	struct inode *inode = &region->inode;
+	int err = 0;
+
+	if (seals & ~SHM_SEALS)
+		return -EINVAL;
+
+	inode_lock(inode);
+	if (shm_revoked(region))
+		err = -ENODEV;
+	else if (region->seals & SHM_KERNEL_SEAL_SEAL)
+		err = -EPERM;
+	else
+		WRITE_ONCE(region->seals, region->seals | seals);
+	inode_unlock(inode);
+	if (!err)
+		shm_happen(region, SHM_SEALED);
+	return err;
 }
 
 static void shm_put_word(struct shm_kernel_region *region, loff_t pos, u32 word)
@@ -761,12 +968,14 @@ static void shm_hold(struct shm_kernel_region *region)
 	 */
 	dget(region->dentry);
 	atomic_inc(&region->users);
+	atomic_inc(&region->holds);
 }
 
 static void shm_unlink_name(struct shm_kernel_region *region)
 {
 	lockdep_assert_held(&shm_names_lock);
 
+	trace_shm_kernel_remove(region->id, region->name, region->name_len);
 	rb_erase(&region->name_link, &shm_names);
 	kfree(region->name);
 	region->name = NULL;
@@ -787,6 +996,7 @@ static void shm_unhold(struct shm_kernel_region *region)
 {
 	struct dentry *dentry = region->dentry;
 
+	atomic_dec(&region->holds);
 	shm_leave(region);
 	dput(dentry);
 }
@@ -858,6 +1068,7 @@ static int shm_bind(struct shm_kernel_region *region, const struct qstr *name)
 		return -EEXIST;
 	}
 	retain_and_null_ptr(text);
+	trace_shm_kernel_bind(region->id, name->name, name->len);
 	if (region->flags & (SHM_KERNEL_INFO_PERSIST | SHM_KERNEL_INFO_BOOT))
 		shm_hold(region);
 	return 0;
@@ -920,6 +1131,11 @@ static struct inode *shm_alloc_inode(struct super_block *sb)
 	RB_CLEAR_NODE(&region->id_link);
 	region->first_pmd = ULONG_MAX;
 	region->numa_node = NUMA_NO_NODE;
+	init_waitqueue_head(&region->wait);
+	init_irq_work(&region->wake, shm_wake);
+	mutex_init(&region->clients_lock);
+	INIT_LIST_HEAD(&region->clients);
+	INIT_WORK(&region->work, shm_run_clients);
 	return &region->inode;
 }
 
@@ -937,6 +1153,9 @@ static void shm_evict_inode(struct inode *inode)
 		rb_erase(&region->id_link, &shm_regions);
 		shm_nr_regions--;
 	}
+	/* Nobody rings any more, but what was rung may be under way. */
+	irq_work_sync(&region->wake);
+	cancel_work_sync(&region->work);
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	kvfree(shm_table(region));
@@ -1082,6 +1301,8 @@ static void shm_publish(struct shm_kernel_region *region)
 	region->id = ++shm_last_id;
 	rb_add(&region->id_link, &shm_regions, shm_id_less);
 	shm_nr_regions++;
+	trace_shm_kernel_create(region->id, i_size_read(&region->inode),
+				region->flags);
 }
 
 static struct file *shm_open_file(struct shm_kernel_region *region, int flags)
@@ -1340,12 +1561,20 @@ static const struct vm_operations_struct shm_vm_ops = {
 #endif
 };
 
+static void shm_set_vm_ops(struct vm_area_desc *desc)
+{
+	trace_shm_kernel_map(shm_file_region(desc->file)->id,
+			     (u64)desc->pgoff << PAGE_SHIFT,
+			     (u64)vma_desc_pages(desc) << PAGE_SHIFT);
+	desc->vm_ops = &shm_vm_ops;
+}
+
 /* A range behind the end of a region file is room to grow into, as on any file. */
 static int shm_region_mmap_prepare(struct vm_area_desc *desc)
 {
 	if (shm_revoked(shm_file_region(desc->file)))
 		return -ENODEV;
-	desc->vm_ops = &shm_vm_ops;
+	shm_set_vm_ops(desc);
 	return 0;
 }
 
@@ -1364,7 +1593,7 @@ static int shm_node_mmap_prepare(struct vm_area_desc *desc)
 
 	if (!shm_node_range_ok(desc->pgoff, vma_desc_pages(desc), size))
 		return -EINVAL;
-	desc->vm_ops = &shm_vm_ops;
+	shm_set_vm_ops(desc);
 	return 0;
 }
 
@@ -1382,6 +1611,17 @@ static u32 shm_count_mappings(struct shm_kernel_region *region)
 	return count;
 }
 
+static u32 shm_count_clients(struct shm_kernel_region *region)
+{
+	struct shm_kernel_client *client;
+	u32 count = 0;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(client, &region->clients, link)
+		count++;
+	return count;
+}
+
 static u64 shm_capabilities(const struct shm_kernel_region *region)
 {
 	u64 caps = SHM_KERNEL_CAP_FUTEX | SHM_KERNEL_CAP_GUP;
@@ -1392,15 +1632,18 @@ static u64 shm_capabilities(const struct shm_kernel_region *region)
 	if (region->flags & SHM_KERNEL_INFO_CONTIG)
 		caps |= SHM_KERNEL_CAP_CONTIG;
 	if (!(region->flags & (SHM_KERNEL_INFO_BOOT | SHM_KERNEL_INFO_CONTIG |
-			       SHM_KERNEL_INFO_REVOKED)))
+			       SHM_KERNEL_INFO_REVOKED)) &&
+	    ~READ_ONCE(region->seals) & (SHM_KERNEL_SEAL_GROW | SHM_KERNEL_SEAL_SHRINK))
 		caps |= SHM_KERNEL_CAP_RESIZE;
+	if (READ_ONCE(region->nr_maps))
+		caps |= SHM_KERNEL_CAP_KERNEL_MAPPED;
 	return caps;
 }
 
 static void shm_fill_info(struct shm_kernel_region *region, struct shm_kernel_info *info)
 {
 	const struct inode *inode = &region->inode;
-	u32 holds;
+	int holds;
 
 	memset(info, 0, sizeof(*info));
 	info->id = region->id;
@@ -1412,7 +1655,14 @@ static void shm_fill_info(struct shm_kernel_region *region, struct shm_kernel_in
 	info->gid = from_kgid_munged(current_user_ns(), inode->i_gid);
 	info->mappings = shm_count_mappings(region);
 	info->numa_node = region->numa_node;
+	info->seals = READ_ONCE(region->seals);
+	info->peers = shm_count_peers(region);
+	info->clients = shm_count_clients(region);
+	info->rings = atomic64_read(&region->rings);
 	memcpy(info->tag, region->tag, sizeof(info->tag));
+	/* Holds first: one that comes meanwhile must not look like a file gone. */
+	holds = atomic_read(&region->holds);
+	info->files = max(atomic_read(&region->users) - holds, 0);
 
 	guard(spinlock)(&shm_names_lock);
 	info->flags = region->flags;
@@ -1420,9 +1670,18 @@ static void shm_fill_info(struct shm_kernel_region *region, struct shm_kernel_in
 		info->name_len = region->name_len;
 		memcpy(info->name, region->name, region->name_len);
 	}
-	holds = region->name && region->flags & (SHM_KERNEL_INFO_PERSIST |
-						 SHM_KERNEL_INFO_BOOT);
-	info->files = atomic_read(&region->users) - holds;
+}
+
+static void shm_show_region(struct seq_file *m, const struct shm_kernel_info *info)
+{
+	seq_printf(m, "shm_kernel-id:\t%llu\n", info->id);
+	seq_puts(m, "shm_kernel-name:\t");
+	seq_escape_mem(m, info->name, info->name_len,
+		       ESCAPE_SPACE | ESCAPE_SPECIAL | ESCAPE_NAP | ESCAPE_APPEND |
+		       ESCAPE_OCTAL, "\\");
+	seq_printf(m, "\nshm_kernel-peers:\t%u\n", info->peers);
+	seq_printf(m, "shm_kernel-clients:\t%u\n", info->clients);
+	seq_printf(m, "shm_kernel-rings:\t%llu\n", info->rings);
 }
 
 static void shm_show_fdinfo(struct seq_file *m, struct file *file)
@@ -1433,16 +1692,215 @@ static void shm_show_fdinfo(struct seq_file *m, struct file *file)
 	if (!info)
 		return;
 	shm_fill_info(region, info);
-	seq_printf(m, "shm_kernel-id:\t%llu\n", info->id);
-	seq_puts(m, "shm_kernel-name:\t");
-	seq_escape_mem(m, info->name, info->name_len,
-		       ESCAPE_SPACE | ESCAPE_SPECIAL | ESCAPE_NAP | ESCAPE_APPEND |
-		       ESCAPE_OCTAL, "\\");
-	seq_printf(m, "\nshm_kernel-size:\t%llu\n", info->length);
+	shm_show_region(m, info);
+	seq_printf(m, "shm_kernel-size:\t%llu\n", info->length);
 	seq_printf(m, "shm_kernel-allocated:\t%llu\n", info->allocated);
 	seq_printf(m, "shm_kernel-flags:\t%#x\n", info->flags);
+	seq_printf(m, "shm_kernel-seals:\t%#x\n", info->seals);
 	seq_printf(m, "shm_kernel-files:\t%u\n", info->files);
 	seq_printf(m, "shm_kernel-mappings:\t%u\n", info->mappings);
+}
+
+/*
+ * Event files
+ */
+
+static bool shm_events_pending(struct shm_event_file *ef)
+{
+	const struct shm_kernel_region *region = ef->region;
+	int i;
+
+	guard(spinlock)(&ef->lock);
+	for (i = 0; i < SHM_NR_EVENTS; i++)
+		if (atomic_read(&region->happened[i]) != ef->seen[i])
+			return true;
+	return atomic64_read(&region->rings) != ef->rings;
+}
+
+static u32 shm_take_event(struct shm_event_file *ef, enum shm_event event)
+{
+	u32 before = ef->seen[event];
+
+	ef->seen[event] = atomic_read(&ef->region->happened[event]);
+	return ef->seen[event] - before;
+}
+
+/* Return: whether there was anything. */
+static bool shm_take_events(struct shm_event_file *ef,
+			    struct shm_kernel_events *events)
+{
+	u64 rings;
+
+	guard(spinlock)(&ef->lock);
+	rings = atomic64_read(&ef->region->rings);
+	*events = (struct shm_kernel_events) {
+		.rings		= rings - ef->rings,
+		.peers_come	= shm_take_event(ef, SHM_PEER_CAME),
+		.peers_gone	= shm_take_event(ef, SHM_PEER_WENT),
+		.resized	= shm_take_event(ef, SHM_RESIZED),
+		.sealed		= shm_take_event(ef, SHM_SEALED),
+		.revoked	= shm_take_event(ef, SHM_WAS_REVOKED),
+	};
+	ef->rings = rings;
+	if (!memchr_inv(events, 0, sizeof(*events)))
+		return false;
+	events->peers = ef->seen[SHM_PEER_CAME] - ef->seen[SHM_PEER_WENT] - 1;
+	return true;
+}
+
+static void shm_return_events(struct shm_event_file *ef,
+			      const struct shm_kernel_events *events)
+{
+	scoped_guard(spinlock, &ef->lock) {
+		ef->rings -= events->rings;
+		ef->seen[SHM_PEER_CAME] -= events->peers_come;
+		ef->seen[SHM_PEER_WENT] -= events->peers_gone;
+		ef->seen[SHM_RESIZED] -= events->resized;
+		ef->seen[SHM_SEALED] -= events->sealed;
+		ef->seen[SHM_WAS_REVOKED] -= events->revoked;
+	}
+	/* Another reader of the file may have found nothing meanwhile. */
+	wake_up_poll(&ef->region->wait, EPOLLIN);
+}
+
+static bool shm_events_over(const struct shm_event_file *ef)
+{
+	return atomic_read(&ef->region->happened[SHM_WAS_REVOKED]);
+}
+
+static ssize_t shm_events_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct shm_event_file *ef = iocb->ki_filp->private_data;
+	size_t len = min(iov_iter_count(to), sizeof(struct shm_kernel_events));
+	struct shm_kernel_events events;
+	int err;
+
+	if (len < SHM_KERNEL_EVENTS_SIZE_VER0)
+		return -EINVAL;
+	while (!shm_take_events(ef, &events)) {
+		if (shm_events_over(ef))
+			return -ENODEV;
+		if (iocb->ki_filp->f_flags & O_NONBLOCK ||
+		    iocb->ki_flags & IOCB_NOWAIT)
+			return -EAGAIN;
+		err = wait_event_interruptible(ef->region->wait,
+					       shm_events_pending(ef) ||
+					       shm_events_over(ef));
+		if (err)
+			return err;
+	}
+	if (copy_to_iter(&events, len, to) != len) {
+		shm_return_events(ef, &events);
+		return -EFAULT;
+	}
+	return len;
+}
+
+static ssize_t shm_events_write(struct file *file, const char __user *buf,
+				size_t count, loff_t *ppos)
+{
+	struct shm_event_file *ef = file->private_data;
+	struct shm_kernel_region *region = ef->region;
+	u64 times;
+
+	if (count != sizeof(times))
+		return -EINVAL;
+	if (get_user(times, (u64 __user *)buf))
+		return -EFAULT;
+	if (!times || times == U64_MAX)
+		return -EINVAL;
+	if (shm_events_over(ef))
+		return -ENODEV;
+
+	/* Both or none, for those who read this file: we do not ring ourselves. */
+	scoped_guard(spinlock, &ef->lock) {
+		atomic64_add(times, &region->rings);
+		ef->rings += times;
+	}
+	trace_shm_kernel_notify(region->id, times, false);
+	/* The count before the look at who waits: pairs with prepare_to_wait(). */
+	if (wq_has_sleeper(&region->wait))
+		wake_up_poll(&region->wait, EPOLLIN);
+	if (!list_empty(&region->clients) && shm_mark_clients(region, NULL, true))
+		queue_work(system_dfl_wq, &region->work);
+	return sizeof(times);
+}
+
+static __poll_t shm_events_poll(struct file *file, poll_table *wait)
+{
+	struct shm_event_file *ef = file->private_data;
+	__poll_t mask = 0;
+
+	poll_wait(file, &ef->region->wait, wait);
+	if (shm_events_pending(ef))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (file->f_mode & FMODE_WRITE)
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	if (shm_events_over(ef))
+		mask |= EPOLLHUP | EPOLLIN | EPOLLRDNORM;
+	return mask;
+}
+
+static int shm_events_release(struct inode *inode, struct file *file)
+{
+	struct shm_event_file *ef = file->private_data;
+
+	shm_peer_event(ef->region, NULL, false);
+	shm_unhold(ef->region);
+	kfree(ef);
+	return 0;
+}
+
+static void shm_events_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct shm_event_file *ef = file->private_data;
+	struct shm_kernel_info *info __free(kfree) = kmalloc_obj(*info);
+
+	if (!info)
+		return;
+	shm_fill_info(ef->region, info);
+	shm_show_region(m, info);
+	guard(spinlock)(&ef->lock);
+	seq_printf(m, "shm_kernel-unread-rings:\t%llu\n", info->rings - ef->rings);
+}
+
+static const struct file_operations shm_events_fops = {
+	.owner		= THIS_MODULE,
+	.release	= shm_events_release,
+	.llseek		= noop_llseek,
+	.read_iter	= shm_events_read_iter,
+	.write		= shm_events_write,
+	.poll		= shm_events_poll,
+	.show_fdinfo	= shm_events_show_fdinfo,
+};
+
+static struct file *shm_open_events(struct shm_kernel_region *region, int flags)
+{
+	struct shm_event_file *ef;
+	struct file *file;
+	int i;
+
+	ef = kzalloc_obj(*ef, GFP_KERNEL_ACCOUNT);
+	if (!ef)
+		return ERR_PTR(-ENOMEM);
+	file = anon_inode_getfile("[shm_kernel_events]", &shm_events_fops, ef, flags);
+	if (IS_ERR(file)) {
+		kfree(ef);
+		return file;
+	}
+	stream_open(file_inode(file), file);
+	file->f_mode |= FMODE_NOWAIT;
+	file_set_fsnotify_mode(file, FMODE_NONOTIFY);
+
+	ef->region = region;
+	spin_lock_init(&ef->lock);
+	shm_hold(region);
+	shm_peer_event(region, NULL, true);
+	/* From after our own coming on. */
+	ef->rings = atomic64_read(&region->rings);
+	for (i = 0; i < SHM_NR_EVENTS; i++)
+		ef->seen[i] = atomic_read(&region->happened[i]);
+	return file;
 }
 
 /*
@@ -1456,6 +1914,8 @@ union shm_args {
 	struct shm_kernel_info info;
 	struct shm_kernel_list list;
 	struct shm_kernel_simple simple;
+	struct shm_kernel_seals seals;
+	struct shm_kernel_subscribe subscribe;
 };
 
 struct shm_cmd {
@@ -1665,11 +2125,11 @@ static long shm_ioctl_list(struct file *file, struct shm_cmd *cmd)
 				   NULL);
 }
 
-static long shm_rewrite(struct file *file, struct shm_cmd *cmd,
-			void (*fill)(struct shm_kernel_region *region))
+static long shm_rewrite(struct file *file, struct shm_cmd *cmd, bool reset)
 {
 	struct shm_kernel_region *region = shm_file_region(file);
 	struct inode *inode = &region->inode;
+	struct shm_kernel_client *client;
 
 	if (cmd->args.simple.flags)
 		return -EINVAL;
@@ -1682,8 +2142,13 @@ static long shm_rewrite(struct file *file, struct shm_cmd *cmd,
 		return -ENODEV;
 	}
 	shm_zero(region, 0, i_size_read(inode));
-	if (fill)
-		fill(region);
+	if (reset) {
+		lockdep_assert_held(&region->clients_lock);
+		shm_put_initial_content(region);
+		list_for_each_entry(client, &region->clients, link)
+			if (client->ops->reset)
+				client->ops->reset(client);
+	}
 	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 	inode_unlock(inode);
 	return 0;
@@ -1691,23 +2156,22 @@ static long shm_rewrite(struct file *file, struct shm_cmd *cmd,
 
 static long shm_ioctl_clear(struct file *file, struct shm_cmd *cmd)
 {
-	return shm_rewrite(file, cmd, NULL);
+	return shm_rewrite(file, cmd, false);
 }
 
 static long shm_ioctl_reset(struct file *file, struct shm_cmd *cmd)
 {
-	return shm_rewrite(file, cmd, shm_put_initial_content);
+	struct shm_kernel_region *region = shm_file_region(file);
+
+	ACQUIRE(mutex_kill, lock)(&region->clients_lock);
+	if (ACQUIRE_ERR(mutex_kill, &lock))
+		return -EINTR;
+	return shm_rewrite(file, cmd, true);
 }
 
-static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
+static int shm_revoke(struct shm_kernel_region *region)
 {
-	struct shm_kernel_region *region = shm_file_region(file);
 	struct inode *inode = &region->inode;
-
-	if (cmd->args.simple.flags)
-		return -EINVAL;
-	if (!capable(CAP_SYS_ADMIN) || region->flags & SHM_KERNEL_INFO_BOOT)
-		return -EPERM;
 
 	inode_lock(inode);
 	if (shm_revoked(region)) {
@@ -1720,7 +2184,44 @@ static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
 	shm_unbind(region);
 	shm_shrink(region, 0, false);
 	inode_unlock(inode);
+	trace_shm_kernel_revoke(region->id);
+	shm_happen(region, SHM_WAS_REVOKED);
 	return 0;
+}
+
+static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
+{
+	struct shm_kernel_region *region = shm_file_region(file);
+
+	if (cmd->args.simple.flags)
+		return -EINVAL;
+	if (!capable(CAP_SYS_ADMIN) || region->flags & SHM_KERNEL_INFO_BOOT)
+		return -EPERM;
+	return shm_revoke(region);
+}
+
+static long shm_ioctl_add_seals(struct file *file, struct shm_cmd *cmd)
+{
+	u32 seals = cmd->args.seals.seals;
+
+	if (seals & ~SHM_SEALS)
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EPERM;
+	return shm_add_seals(shm_file_region(file), seals);
+}
+
+static long shm_ioctl_subscribe(struct file *file, struct shm_cmd *cmd)
+{
+	struct shm_kernel_region *region = shm_file_region(file);
+	u32 flags = cmd->args.subscribe.flags;
+
+	if (flags & ~O_NONBLOCK)
+		return -EINVAL;
+	if (shm_revoked(region))
+		return -ENODEV;
+	flags |= file->f_mode & FMODE_WRITE ? O_RDWR : O_RDONLY;
+	return FD_ADD(O_CLOEXEC, shm_open_events(region, flags));
 }
 
 /* Which files an ioctl is for. */
@@ -1761,6 +2262,10 @@ static const struct shm_ioctl_op shm_ioctl_ops[] = {
 	       SHM_KERNEL_SIMPLE_SIZE_VER0, shm_ioctl_reset),
 	SHM_OP(SHM_KERNEL_IOC_REVOKE, SHM_ON_REGION, shm_kernel_simple,
 	       SHM_KERNEL_SIMPLE_SIZE_VER0, shm_ioctl_revoke),
+	SHM_OP(SHM_KERNEL_IOC_ADD_SEALS, SHM_ON_REGION, shm_kernel_seals,
+	       SHM_KERNEL_SEALS_SIZE_VER0, shm_ioctl_add_seals),
+	SHM_OP(SHM_KERNEL_IOC_SUBSCRIBE, SHM_ON_REGION, shm_kernel_subscribe,
+	       SHM_KERNEL_SUBSCRIBE_SIZE_VER0, shm_ioctl_subscribe),
 };
 
 static long shm_do_ioctl(struct file *file, unsigned int cmd, unsigned long arg,
@@ -1818,6 +2323,422 @@ static const struct file_operations shm_region_fops = {
 	.compat_ioctl		= compat_ptr_ioctl,
 	.show_fdinfo		= shm_show_fdinfo,
 };
+
+/*
+ * The kernel's own users
+ */
+
+static struct page *shm_map_page(const struct shm_map *map, pgoff_t i)
+{
+	return map->pages ? map->pages[i] : virt_to_page(map->addr) + i;
+}
+
+static void shm_put_map(struct shm_map *map)
+{
+	pgoff_t i;
+
+	for (i = 0; i < map->nr;) {
+		struct folio *folio = page_folio(shm_map_page(map, i));
+
+		i += folio_nr_pages(folio);
+		folio_put(folio);
+	}
+	kvfree(map->pages);
+	*map = (struct shm_map) { };
+	atomic_long_dec(&shm_nr_maps);
+}
+
+/* One folio, or single pages side by side, are in the direct map already. */
+static bool shm_is_linear(const struct shm_kernel_region *region,
+			  const struct folio *first, pgoff_t nr)
+{
+	return region->flags & SHM_KERNEL_INFO_CONTIG ||
+	       nr <= folio_nr_pages(first);
+}
+
+static int shm_fill_map(struct shm_kernel_region *region, struct shm_map *map)
+{
+	struct address_space *mapping = region->inode.i_mapping;
+	struct page **pages = NULL;
+	pgoff_t i, j;
+
+	for (i = 0; i < map->nr;) {
+		struct folio *folio = filemap_get_folio(mapping, i);
+		pgoff_t end = min(folio_next_index(folio), map->nr);
+
+		if (!i && !shm_is_linear(region, folio, map->nr)) {
+			pages = kvmalloc_objs(*pages, map->nr, GFP_KERNEL_ACCOUNT |
+					      __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+			if (!pages) {
+				folio_put(folio);
+				return -ENOMEM;
+			}
+		} else if (!i) {
+			map->addr = folio_address(folio);
+		}
+		for (j = i; pages && j < end; j++)
+			pages[j] = folio_page(folio, j - i);
+		i = end;
+		cond_resched();
+	}
+	map->pages = pages;
+	return 0;
+}
+
+/**
+ * shm_kernel_create() - create a region
+ * @name: its name, or NULL for a region that gets one by shm_kernel_bind()
+ * @size: its size in bytes
+ * @mode: permission bits, 0 to 0777, for those who open it by name
+ * @flags: SHM_KERNEL_CREATE_PERSIST, _CONTIG, _SMALL
+ *
+ * The memory is allocated and zeroed, and belongs to the user that current is.
+ * A region that is to be seen complete is created without a name, filled, and
+ * then bound.
+ *
+ * Context: Process context, may sleep.
+ * Return: the region, to be given back by shm_kernel_put(), or an error: -EINVAL
+ *	or -ENAMETOOLONG for a bad argument, -EEXIST if the name is taken,
+ *	-ENOSPC if a limit of the driver is reached, -ENOMEM, or -EINTR if current
+ *	was killed.
+ */
+struct shm_kernel_region *shm_kernel_create(const char *name, loff_t size,
+					    umode_t mode, u32 flags)
+{
+	struct shm_kernel_region *region;
+	int err;
+
+	if (flags & ~(SHM_CREATE_FLAGS & ~SHM_KERNEL_CREATE_NODE) ||
+	    mode & ~0777 || size < 0)
+		return ERR_PTR(-EINVAL);
+
+	region = shm_create(size, mode, flags, NUMA_NO_NODE);
+	if (IS_ERR(region))
+		return region;
+	shm_publish(region);
+	shm_hold(region);
+	dput(region->dentry);
+	err = name ? shm_kernel_bind(region, name) : 0;
+	if (err) {
+		shm_unhold(region);
+		return ERR_PTR(err);
+	}
+	return region;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_create);
+
+/**
+ * shm_kernel_bind() - give a region a name
+ * @region: a region that never had one
+ * @name: the name
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EINVAL or -ENAMETOOLONG if that is no name or the region had one,
+ *	-EEXIST if it is taken, -ENODEV if the region was revoked, or -ENOMEM.
+ */
+int shm_kernel_bind(struct shm_kernel_region *region, const char *name)
+{
+	int err = shm_check_name(name, strlen(name));
+
+	return err ?: shm_bind(region, &QSTR(name));
+}
+EXPORT_SYMBOL_GPL(shm_kernel_bind);
+
+/**
+ * shm_kernel_find() - look a region up
+ * @name: its name
+ *
+ * Context: Process context.
+ * Return: the region, to be given back by shm_kernel_put(), or -ENOENT.
+ */
+struct shm_kernel_region *shm_kernel_find(const char *name)
+{
+	return shm_find(&QSTR(name)) ?: ERR_PTR(-ENOENT);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_find);
+
+/**
+ * shm_kernel_get() - take another reference to a region
+ * @region: the region, to which the caller has a reference
+ *
+ * It keeps the region's memory and its name.
+ *
+ * Context: Any but NMI.
+ * Return: @region.
+ */
+struct shm_kernel_region *shm_kernel_get(struct shm_kernel_region *region)
+{
+	shm_hold(region);
+	return region;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_get);
+
+/**
+ * shm_kernel_put() - give a reference to a region back
+ * @region: the region
+ *
+ * Files and mappings of user space stay as they are. The name goes with the last
+ * of all users, here and there.
+ *
+ * Context: Process context, may sleep.
+ */
+void shm_kernel_put(struct shm_kernel_region *region)
+{
+	shm_unhold(region);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_put);
+
+/**
+ * shm_kernel_size() - the size of a region
+ * @region: the region
+ *
+ * Context: Any. The size can change unless the caller has the region mapped.
+ * Return: the size in bytes, 0 if the region was revoked.
+ */
+loff_t shm_kernel_size(const struct shm_kernel_region *region)
+{
+	return i_size_read(&region->inode);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_size);
+
+/**
+ * shm_kernel_vmap() - map a region for the kernel
+ * @region: the region
+ *
+ * Until shm_kernel_vunmap() the size of the region does not change: attempts are
+ * -EBUSY. If the region is revoked, the memory stays, but user space no longer
+ * has it. All who map a region get the same address, which is page-aligned.
+ *
+ * What is there can be written by user space at any time: read a value once,
+ * check it, and use what was read.
+ *
+ * Context: Process context, may sleep.
+ * Return: the address, or an error: -EINVAL if the region is empty, -ENODEV if it
+ *	was revoked, or -ENOMEM.
+ */
+void *shm_kernel_vmap(struct shm_kernel_region *region)
+{
+	struct inode *inode = &region->inode;
+	struct shm_map map = { };
+	void *ret = NULL;
+	int err;
+
+	inode_lock(inode);
+	if (shm_revoked(region)) {
+		ret = ERR_PTR(-ENODEV);
+		goto out;
+	}
+	if (region->nr_maps)
+		goto mapped;
+
+	map.nr = shm_size_to_pages(i_size_read(inode));
+	if (!map.nr) {
+		ret = ERR_PTR(-EINVAL);
+		goto out;
+	}
+	/* That many pages cannot be mapped, but would be counted. */
+	if (map.nr > INT_MAX) {
+		ret = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	err = shm_fill_map(region, &map);
+	if (err) {
+		ret = ERR_PTR(err);
+		goto out;
+	}
+	atomic_long_inc(&shm_nr_maps);
+	if (map.pages)
+		map.addr = vmap(map.pages, map.nr, VM_MAP, PAGE_KERNEL);
+	if (!map.addr) {
+		shm_put_map(&map);
+		ret = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	region->map = map;
+mapped:
+	WRITE_ONCE(region->nr_maps, region->nr_maps + 1);
+	ret = region->map.addr;
+out:
+	inode_unlock(inode);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_vmap);
+
+/**
+ * shm_kernel_vunmap() - undo shm_kernel_vmap()
+ * @region: the region
+ *
+ * Context: Process context, may sleep.
+ */
+void shm_kernel_vunmap(struct shm_kernel_region *region)
+{
+	struct inode *inode = &region->inode;
+
+	inode_lock(inode);
+	WRITE_ONCE(region->nr_maps, region->nr_maps - 1);
+	if (!region->nr_maps) {
+		if (region->map.pages)
+			vunmap(region->map.addr);
+		shm_put_map(&region->map);
+	}
+	inode_unlock(inode);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_vunmap);
+
+/**
+ * shm_kernel_add_seals() - give up, for everybody, ways to change a region
+ * @region: the region
+ * @seals: SHM_KERNEL_SEAL_*
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, -EINVAL for unknown seals, -EPERM after SHM_KERNEL_SEAL_SEAL, or
+ *	-ENODEV if the region was revoked.
+ */
+int shm_kernel_add_seals(struct shm_kernel_region *region, u32 seals)
+{
+	return shm_add_seals(region, seals);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_add_seals);
+
+/**
+ * shm_kernel_remove() - take a region's name away
+ * @region: the region, which the caller has created
+ *
+ * Its files and mappings stay valid, and the name is free at once. A module that
+ * goes does this, so that it can come back while its old users are still there.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -ENOENT if the region has no name.
+ */
+int shm_kernel_remove(struct shm_kernel_region *region)
+{
+	return shm_unbind(region) ? 0 : -ENOENT;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_remove);
+
+/**
+ * shm_kernel_revoke() - end a region for user space
+ * @region: the region, which the caller has created
+ *
+ * The name goes, accesses to mappings raise SIGBUS, calls return -ENODEV, and
+ * event files say so. What the kernel has mapped stays until it lets go.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0, or -ENODEV if the region was revoked already.
+ */
+int shm_kernel_revoke(struct shm_kernel_region *region)
+{
+	return shm_revoke(region);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_revoke);
+
+/**
+ * shm_kernel_attach() - become a peer of a region
+ * @region: the region
+ * @ops: what to be told; all of them may be NULL
+ * @data: for the caller's use, see shm_kernel_client_data()
+ *
+ * Takes no reference on the module: it may go at any time, and detaches first.
+ * The operations may be called before this returns.
+ *
+ * Context: Process context, may sleep. Not from an operation of a client of the
+ *	same region.
+ * Return: the client, or -ENODEV if the region was revoked, or -ENOMEM.
+ */
+struct shm_kernel_client *
+shm_kernel_attach(struct shm_kernel_region *region,
+		  const struct shm_kernel_client_ops *ops, void *data)
+{
+	struct shm_kernel_client *client;
+
+	if (shm_revoked(region))
+		return ERR_PTR(-ENODEV);
+	client = kzalloc_obj(*client);
+	if (!client)
+		return ERR_PTR(-ENOMEM);
+	client->region = region;
+	client->ops = ops;
+	client->data = data;
+	shm_hold(region);
+	scoped_guard(mutex, &region->clients_lock)
+		list_add_tail_rcu(&client->link, &region->clients);
+	shm_peer_event(region, client, true);
+	return client;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_attach);
+
+/**
+ * shm_kernel_detach() - stop being a peer of a region
+ * @client: what shm_kernel_attach() returned
+ *
+ * Returns when none of the client's operations runs, and none will. The other
+ * peers are told that one has gone.
+ *
+ * Context: Process context, may sleep. Not from an operation of a client of the
+ *	same region. The caller sees to it that no shm_kernel_notify() runs.
+ */
+void shm_kernel_detach(struct shm_kernel_client *client)
+{
+	struct shm_kernel_region *region = client->region;
+
+	scoped_guard(mutex, &region->clients_lock)
+		list_del_rcu(&client->link);
+	shm_peer_event(region, client, false);
+	kfree_rcu(client, rcu);
+	shm_unhold(region);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_detach);
+
+/**
+ * shm_kernel_client_data() - what was given to shm_kernel_attach()
+ * @client: the client
+ *
+ * Context: Any.
+ * Return: the pointer.
+ */
+void *shm_kernel_client_data(const struct shm_kernel_client *client)
+{
+	return client->data;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_client_data);
+
+/**
+ * shm_kernel_peers() - how many others there are
+ * @client: the client
+ *
+ * Context: Any.
+ * Return: the number of event files and clients of the region besides @client.
+ */
+unsigned int shm_kernel_peers(const struct shm_kernel_client *client)
+{
+	return shm_count_peers(client->region) - 1;
+}
+EXPORT_SYMBOL_GPL(shm_kernel_peers);
+
+/**
+ * shm_kernel_notify() - ring the doorbell of a region
+ * @client: who rings; everybody else is told
+ *
+ * With nobody waiting this is an addition and a look. Otherwise it wakes them
+ * through an irq_work, so that it can be called with any lock held.
+ *
+ * Context: Any: process, soft and hard interrupt, NMI, with interrupts disabled
+ *	or not, on PREEMPT_RT too.
+ */
+void shm_kernel_notify(struct shm_kernel_client *client)
+{
+	struct shm_kernel_region *region = client->region;
+	bool others;
+
+	atomic64_inc(&region->rings);
+	trace_shm_kernel_notify(region->id, 1, true);
+	others = !list_is_singular(&region->clients) &&
+		 shm_mark_clients(region, client, true);
+	/* The count before the look at who waits: pairs with prepare_to_wait(). */
+	if (wq_has_sleeper(&region->wait) || others)
+		irq_work_queue(&region->wake);
+}
+EXPORT_SYMBOL_GPL(shm_kernel_notify);
 
 /*
  * Boot regions and their nodes
@@ -2054,6 +2975,8 @@ static int shm_stats_show(struct seq_file *m, void *unused)
 	scoped_guard(mutex, &shm_regions_lock)
 		seq_printf(m, "regions %lu\n", shm_nr_regions);
 	seq_printf(m, "files %ld\n", atomic_long_read(&shm_nr_files));
+	seq_printf(m, "peers %ld\n", atomic_long_read(&shm_nr_peers));
+	seq_printf(m, "maps %ld\n", atomic_long_read(&shm_nr_maps));
 	guard(mutex)(&shm_account_lock);
 	seq_printf(m, "pages %lu\n", shm_nr_pages);
 	seq_printf(m, "users %lu\n", shm_nr_users);

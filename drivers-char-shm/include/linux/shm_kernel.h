@@ -10,6 +10,7 @@
 #ifndef _LINUX_SHM_KERNEL_H
 #define _LINUX_SHM_KERNEL_H
 
+#include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/types.h>
 #include <uapi/linux/shm_kernel.h>
@@ -23,9 +24,10 @@ struct shm_kernel_region;
  * @peers_changed: peers came or went since the last call
  * @reset: RESET has zeroed the region; put its initial content back
  *
- * Each may be NULL. They are called in process context, may sleep, and never
- * run at the same time for one client. They must not detach the client. @reset
- * must not resize, map or revoke the region, whose content is locked meanwhile.
+ * Each may be NULL. They are called in process context and may sleep; those of
+ * all clients of a region run one after another. They must not attach to the
+ * region or detach from it. @reset must not map, seal or revoke the region
+ * either, whose content is locked meanwhile.
  */
 struct shm_kernel_client_ops {
 	void (*kick)(struct shm_kernel_client *client);
@@ -35,9 +37,12 @@ struct shm_kernel_client_ops {
 
 struct shm_kernel_region *shm_kernel_create(const char *name, loff_t size,
 					    umode_t mode, u32 flags);
+int shm_kernel_bind(struct shm_kernel_region *region, const char *name);
 struct shm_kernel_region *shm_kernel_find(const char *name);
 struct shm_kernel_region *shm_kernel_get(struct shm_kernel_region *region);
 void shm_kernel_put(struct shm_kernel_region *region);
+DEFINE_FREE(shm_kernel_put, struct shm_kernel_region *,
+	    if (!IS_ERR_OR_NULL(_T)) shm_kernel_put(_T))
 
 loff_t shm_kernel_size(const struct shm_kernel_region *region);
 void *shm_kernel_vmap(struct shm_kernel_region *region);
