@@ -22,6 +22,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/atomic.h>
+#include <linux/cacheinfo.h>
 #include <linux/cleanup.h>
 #include <linux/compat.h>
 #include <linux/cred.h>
@@ -3062,6 +3063,11 @@ static int __init shm_init(void)
 {
 	int err;
 
+	/* What one side of a mapping stores, the other would not see. */
+	if (cpu_dcache_is_aliasing()) {
+		pr_err("the data cache of this processor has aliases\n");
+		return -EOPNOTSUPP;
+	}
 	shm_region_cache = kmem_cache_create("shm_kernel_region",
 					     sizeof(struct shm_kernel_region), 0,
 					     SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,

@@ -284,7 +284,8 @@ int __shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len,
 	if (left) {
 		shm_ring_take(writer, left * SHM_KERNEL_RING_CELL -
 			      sizeof(struct shm_kernel_ring_record), left, &skip);
-		shm_kernel_ring_discard(writer, &skip);
+		/* Who waits is rung for with the record behind it. */
+		__shm_kernel_ring_publish(&skip, SHM_KERNEL_RING_SKIP);
 	}
 	shm_ring_take(writer, len, cells, slot);
 	return 0;

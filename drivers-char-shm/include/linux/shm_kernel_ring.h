@@ -188,16 +188,21 @@ shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len,
 	return 0;
 }
 
-static __always_inline bool
-__shm_kernel_ring_publish(struct shm_kernel_ring_writer *writer,
-			  const struct shm_kernel_ring_slot *slot, u32 flag)
+static __always_inline void
+__shm_kernel_ring_publish(const struct shm_kernel_ring_slot *slot, u32 flag)
 {
 	struct shm_kernel_ring_record *record = slot->data - sizeof(*record);
-	struct shm_kernel_ring_lane *lane = writer->lane;
 
 	WRITE_ONCE(record->len, slot->len | flag);
 	/* The record before its sequence; pairs with the consumer's acquire. */
 	smp_store_release(&record->sequence, slot->position + 1);
+}
+
+static __always_inline bool
+__shm_kernel_ring_is_awaited(struct shm_kernel_ring_writer *writer)
+{
+	struct shm_kernel_ring_lane *lane = writer->lane;
+
 	if (writer->overwrite)
 		return true;
 	/*
@@ -225,7 +230,8 @@ static __always_inline bool
 shm_kernel_ring_commit(struct shm_kernel_ring_writer *writer,
 		       const struct shm_kernel_ring_slot *slot)
 {
-	return __shm_kernel_ring_publish(writer, slot, 0);
+	__shm_kernel_ring_publish(slot, 0);
+	return __shm_kernel_ring_is_awaited(writer);
 }
 
 /**
@@ -242,7 +248,8 @@ static __always_inline bool
 shm_kernel_ring_discard(struct shm_kernel_ring_writer *writer,
 			const struct shm_kernel_ring_slot *slot)
 {
-	return __shm_kernel_ring_publish(writer, slot, SHM_KERNEL_RING_SKIP);
+	__shm_kernel_ring_publish(slot, SHM_KERNEL_RING_SKIP);
+	return __shm_kernel_ring_is_awaited(writer);
 }
 
 #endif /* _LINUX_SHM_KERNEL_RING_H */
