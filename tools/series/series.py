@@ -4,8 +4,8 @@
 
 The driver is kept as one file, in its final state. A series tells it as a
 story: the plan, <base>/plan.toml, says in which patch each top-level block of
-that file (a function, a structure, a table) and each exceptional line appears.
-Applied in order the patches give the canonical file back, byte for byte.
+that file (a function, a structure, a table) and each exceptional line appears,
+and which piece of a block read differently until a patch. Applied in order the patches give the canonical file back, byte for byte.
 """
 
 import argparse
@@ -78,12 +78,12 @@ def block_names(block):
         # A heading: known by its first word.
         return {f"heading {re.search(r'[A-Za-z0-9]+', block)[0]}"}
     names = set(re.findall(r"^#define (\w+)", code, re.M))
-    names |= set(re.findall(r"^(?:struct|union) (\w+) \{", code, re.M))
+    names |= set(re.findall(r"^(?:struct|union|enum) (\w+) \{", code, re.M))
     names |= set(re.findall(r"^module_param\w*\((\w+)", code, re.M))
     names |= set(re.findall(r"^(?:DEFINE_SHOW_ATTRIBUTE|module_init|module_exit)\((\w+)\)", code, re.M))
     names |= set(re.findall(r"^(?:static )?(?:DEFINE_\w+|LIST_HEAD)\((\w+)\)", code, re.M))
     # A function or an initialised or uninitialised variable at file level.
-    names |= set(re.findall(r"^(?:\w[\w \t\*]*?[ \*])(\w+)\([^;{]*?\)\s*\{", code, re.M | re.S))
+    names |= set(re.findall(r"^(?:\w[\w \t\*]*?[ \*]\n?)(\w+)\([^;{]*?\)\s*\{", code, re.M | re.S))
     names |= set(re.findall(r"^static [\w \*]*?[ \*](\w+)(?:\[\])?(?: = |;)", code, re.M))
     return names
 
@@ -94,7 +94,7 @@ class StagedFile:
     def __init__(self, path, patches, first):
         self.blocks = split_blocks(path.read_text())
         self.stages = []
-        owner, self.lines = {}, []
+        owner, self.lines, self.pieces = {}, [], []
         for number, patch in enumerate(patches):
             for name in patch.get("blocks", []):
                 if name in owner:
@@ -103,6 +103,8 @@ class StagedFile:
             for rule in patch.get("lines", []):
                 where, _, pattern = rule.partition(": ")
                 self.lines.append([number, where, re.compile(pattern), 0])
+            for rule in patch.get("was", []):
+                self.pieces.append([number, rule["block"], rule["now"], rule["then"], 0])
         used = set()
         for block in self.blocks:
             found = [n for n in block_names(block) if n in owner]
@@ -121,6 +123,11 @@ class StagedFile:
             if stage > number:
                 continue
             names = block_names(block)
+            for piece in self.pieces:
+                if piece[1] in names and piece[2] in block:
+                    piece[4] += 1
+                    if piece[0] > number:
+                        block = block.replace(piece[2], piece[3])
             rules = [r for r in self.lines if r[1] in names or (r[1] == "include" and "#include" in block)]
             for line in block.splitlines(keepends=True):
                 later = False
@@ -133,6 +140,9 @@ class StagedFile:
         for rule in self.lines:
             if not rule[3] and number >= rule[0]:
                 raise SeriesError(f"the plan's line {rule[1]}: {rule[2].pattern} matches nothing")
+        for piece in self.pieces:
+            if not piece[4] and number >= piece[0]:
+                raise SeriesError(f"the plan's piece of {piece[1]} is not there: {piece[2]}")
         text = "".join(out)
         return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
 
