@@ -479,7 +479,7 @@ bool shm_kernel_ring_ask(struct shm_kernel_ring_reader *reader)
 		 */
 		smp_mb();
 	}
-	return shm_ring_next_record(reader);
+	return shm_ring_next_record(reader) || shm_ring_was_lapped(reader);
 }
 EXPORT_SYMBOL_GPL(shm_kernel_ring_ask);
 

@@ -154,6 +154,8 @@ shm_kernel_ring_at(void *cells, u32 mask, u32 position)
  *
  * Several records may be begun before the first is committed. Those behind one
  * that is not committed wait for it, so it should not take long.
+ * In a ring that overwrites, the others must not write a whole lap meanwhile,
+ * or two records end up in one place: do not be preempted.
  *
  * Context: Any. The caller sees to it that nobody else reserves with the same
  *	writer meanwhile; shm_kernel_ring_reserve_shared() does so by itself.
