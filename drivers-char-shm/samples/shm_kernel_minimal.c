@@ -35,26 +35,31 @@ static int __init minimal_init(void)
 	u32 *words;
 	int err;
 
-	minimal_region = shm_kernel_create("minimal", PAGE_SIZE, 0600, 0);
+	minimal_region = shm_kernel_create(NULL, PAGE_SIZE, 0600, 0);
 	if (IS_ERR(minimal_region))
 		return PTR_ERR(minimal_region);
 
 	words = shm_kernel_vmap(minimal_region);
 	if (IS_ERR(words)) {
 		err = PTR_ERR(words);
-		goto err_remove;
+		goto err_put;
 	}
 	minimal_client = shm_kernel_attach(minimal_region, &minimal_ops, words);
 	if (IS_ERR(minimal_client)) {
 		err = PTR_ERR(minimal_client);
 		goto err_vunmap;
 	}
+	/* Everything is in place: let programs find it. */
+	err = shm_kernel_bind(minimal_region, "minimal");
+	if (err)
+		goto err_detach;
 	return 0;
 
+err_detach:
+	shm_kernel_detach(minimal_client);
 err_vunmap:
 	shm_kernel_vunmap(minimal_region);
-err_remove:
-	shm_kernel_remove(minimal_region);
+err_put:
 	shm_kernel_put(minimal_region);
 	return err;
 }
@@ -62,10 +67,10 @@ module_init(minimal_init);
 
 static void __exit minimal_exit(void)
 {
-	/* Programs that have the region open keep it, and see that we are gone. */
+	/* Programs that have the region open keep it, and see us go. */
+	shm_kernel_remove(minimal_region);
 	shm_kernel_detach(minimal_client);
 	shm_kernel_vunmap(minimal_region);
-	shm_kernel_remove(minimal_region);
 	shm_kernel_put(minimal_region);
 }
 module_exit(minimal_exit);

@@ -11,14 +11,12 @@
  */
 
 #include <linux/bitops.h>
-#include <linux/cleanup.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/init.h>
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/shm_kernel.h>
@@ -59,8 +57,6 @@ static size_t sched_ring_size;
 
 static DEFINE_PER_CPU(struct shm_kernel_ring_writer, sched_writer);
 
-/* Makes one of those who want to start the ring wait for the other. */
-static DEFINE_MUTEX(sched_lock);
 /* Set while the probe may use the writers. */
 static bool sched_open;
 
@@ -127,7 +123,7 @@ static void sched_probe(void *unused, bool preempt, struct task_struct *prev,
 		irq_work_queue(&sched_work);
 }
 
-/* Makes the ring, or makes it anew. */
+/* Makes the ring, or makes it anew. Nobody else does so at the same time. */
 static int sched_start(void)
 {
 	struct shm_kernel_ring_options options = {
@@ -138,7 +134,6 @@ static int sched_start(void)
 	};
 	int cpu, err;
 
-	guard(mutex)(&sched_lock);
 	/* Probes that run come to their end, the next ones do nothing. */
 	WRITE_ONCE(sched_open, false);
 	tracepoint_synchronize_unregister();
@@ -175,13 +170,6 @@ static void sched_find_tracepoint(struct tracepoint *tp, void *unused)
 		sched_tracepoint = tp;
 }
 
-static void sched_drop_region(void)
-{
-	/* Programs that have it open keep it; the name is free. */
-	shm_kernel_remove(sched_region);
-	shm_kernel_put(sched_region);
-}
-
 static int __init sched_init(void)
 {
 	int err;
@@ -192,44 +180,45 @@ static int __init sched_init(void)
 	if (!sched_tracepoint)
 		return -ENOENT;
 
+	/* Without a name, nobody can open it yet. */
 	sched_ring_size = shm_kernel_ring_size(nr_cpu_ids, cells);
-	sched_region = shm_kernel_create(name, sched_ring_size, mode, 0);
+	sched_region = shm_kernel_create(NULL, sched_ring_size, mode, 0);
 	if (IS_ERR(sched_region))
 		return PTR_ERR(sched_region);
-
-	/* Programs need not fear SIGBUS, and we know how large the mapping is. */
+	/* Programs can rely on the size after we are gone, too. */
 	err = shm_kernel_add_seals(sched_region, SHM_KERNEL_SEAL_SHRINK |
 				   SHM_KERNEL_SEAL_GROW | SHM_KERNEL_SEAL_SEAL);
 	if (err)
-		goto err_drop;
-	if (shm_kernel_size(sched_region) != sched_ring_size) {
-		err = -EBUSY;
-		goto err_drop;
-	}
+		goto err_put;
 	sched_ring = shm_kernel_vmap(sched_region);
 	if (IS_ERR(sched_ring)) {
 		err = PTR_ERR(sched_ring);
-		goto err_drop;
+		goto err_put;
 	}
+	err = sched_start();
+	if (err)
+		goto err_vunmap;
 	sched_client = shm_kernel_attach(sched_region, &sched_ops, NULL);
 	if (IS_ERR(sched_client)) {
 		err = PTR_ERR(sched_client);
 		goto err_vunmap;
 	}
-	err = sched_start();
+	err = shm_kernel_bind(sched_region, name);
 	if (err)
 		goto err_detach;
 	err = tracepoint_probe_register(sched_tracepoint, sched_probe, NULL);
 	if (err)
-		goto err_detach;
+		goto err_remove;
 	return 0;
 
+err_remove:
+	shm_kernel_remove(sched_region);
 err_detach:
 	shm_kernel_detach(sched_client);
 err_vunmap:
 	shm_kernel_vunmap(sched_region);
-err_drop:
-	sched_drop_region();
+err_put:
+	shm_kernel_put(sched_region);
 	return err;
 }
 module_init(sched_init);
@@ -242,10 +231,11 @@ static void __exit sched_exit(void)
 	irq_work_sync(&sched_work);
 	timer_delete_sync(&sched_timer);
 
-	/* Programs see us go; sched_reset() does not run from here on. */
+	/* Programs that have the region keep it, and see us go. */
+	shm_kernel_remove(sched_region);
 	shm_kernel_detach(sched_client);
 	shm_kernel_vunmap(sched_region);
-	sched_drop_region();
+	shm_kernel_put(sched_region);
 }
 module_exit(sched_exit);
 
