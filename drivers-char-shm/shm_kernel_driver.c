@@ -459,12 +459,18 @@ static void shm_run_clients(struct work_struct *work)
 	}
 }
 
+/* Everybody: the waiters of one peer must not stand in for those of another. */
+static void shm_wake_up(struct shm_kernel_region *region, __poll_t mask)
+{
+	__wake_up(&region->wait, TASK_NORMAL, 0, poll_to_key(mask));
+}
+
 static void shm_wake(struct irq_work *wake)
 {
 	struct shm_kernel_region *region =
 		container_of(wake, struct shm_kernel_region, wake);
 
-	wake_up_poll(&region->wait, EPOLLIN);
+	shm_wake_up(region, EPOLLIN);
 	if (!list_empty(&region->clients))
 		queue_work(system_dfl_wq, &region->work);
 }
@@ -474,13 +480,16 @@ static void shm_happen(struct shm_kernel_region *region, enum shm_event event)
 	atomic_inc(&region->happened[event]);
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
-		wake_up_poll(&region->wait, EPOLLIN);
+		shm_wake_up(region, event == SHM_WAS_REVOKED ?
+				    EPOLLIN | EPOLLHUP : EPOLLIN);
 }
 
 static u32 shm_count_peers(const struct shm_kernel_region *region)
 {
 	u32 went = atomic_read(&region->happened[SHM_PEER_WENT]);
 
+	/* In this order nobody is seen to go who was not seen to come. */
+	smp_rmb();
 	return atomic_read(&region->happened[SHM_PEER_CAME]) - went;
 }
 
@@ -1734,15 +1743,16 @@ static bool shm_take_events(struct shm_event_file *ef,
 
 	guard(spinlock)(&ef->lock);
 	rings = atomic64_read(&ef->region->rings);
-	*events = (struct shm_kernel_events) {
-		.rings		= rings - ef->rings,
-		.peers_come	= shm_take_event(ef, SHM_PEER_CAME),
-		.peers_gone	= shm_take_event(ef, SHM_PEER_WENT),
-		.resized	= shm_take_event(ef, SHM_RESIZED),
-		.sealed		= shm_take_event(ef, SHM_SEALED),
-		.revoked	= shm_take_event(ef, SHM_WAS_REVOKED),
-	};
+	events->rings = rings - ef->rings;
 	ef->rings = rings;
+	/* In this order nobody is seen to go who was not seen to come. */
+	events->peers_gone = shm_take_event(ef, SHM_PEER_WENT);
+	smp_rmb();
+	events->peers_come = shm_take_event(ef, SHM_PEER_CAME);
+	events->resized = shm_take_event(ef, SHM_RESIZED);
+	events->sealed = shm_take_event(ef, SHM_SEALED);
+	events->revoked = shm_take_event(ef, SHM_WAS_REVOKED);
+	events->peers = 0;
 	if (!memchr_inv(events, 0, sizeof(*events)))
 		return false;
 	events->peers = ef->seen[SHM_PEER_CAME] - ef->seen[SHM_PEER_WENT] - 1;
@@ -1761,7 +1771,7 @@ static void shm_return_events(struct shm_event_file *ef,
 		ef->seen[SHM_WAS_REVOKED] -= events->revoked;
 	}
 	/* Another reader of the file may have found nothing meanwhile. */
-	wake_up_poll(&ef->region->wait, EPOLLIN);
+	shm_wake_up(ef->region, EPOLLIN);
 }
 
 static bool shm_events_over(const struct shm_event_file *ef)
@@ -1778,8 +1788,13 @@ static ssize_t shm_events_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	if (len < SHM_KERNEL_EVENTS_SIZE_VER0)
 		return -EINVAL;
-	while (!shm_take_events(ef, &events)) {
-		if (shm_events_over(ef))
+	for (;;) {
+		/* Before the events, of which the revoke itself is one. */
+		bool over = shm_events_over(ef);
+
+		if (shm_take_events(ef, &events))
+			break;
+		if (over)
 			return -ENODEV;
 		if (iocb->ki_filp->f_flags & O_NONBLOCK ||
 		    iocb->ki_flags & IOCB_NOWAIT)
@@ -1812,6 +1827,8 @@ static ssize_t shm_events_write(struct file *file, const char __user *buf,
 		return -EINVAL;
 	if (shm_events_over(ef))
 		return -ENODEV;
+	/* So that no sum of what others write comes back to what was read. */
+	times = min(times, U32_MAX);
 
 	/* Both or none, for those who read this file: we do not ring ourselves. */
 	scoped_guard(spinlock, &ef->lock) {
@@ -1821,7 +1838,7 @@ static ssize_t shm_events_write(struct file *file, const char __user *buf,
 	trace_shm_kernel_notify(region->id, times, false);
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
-		wake_up_poll(&region->wait, EPOLLIN);
+		shm_wake_up(region, EPOLLIN);
 	if (!list_empty(&region->clients) && shm_mark_clients(region, NULL, true))
 		queue_work(system_dfl_wq, &region->work);
 	return sizeof(times);

@@ -303,8 +303,8 @@ struct shm_kernel_seals {
  * its name, as a region file does.
  *
  *  - write() of a __u64, neither 0 nor ~0 (EINVAL), rings the doorbell that many
- *    times for every other peer, kernel clients included. The region file must
- *    have been writable (EBADF).
+ *    times, at most 2^32 - 1, for every other peer, kernel clients included. The
+ *    region file must have been writable (EBADF).
  *  - read() blocks until something has happened since the last read, then
  *    returns one struct shm_kernel_events. A buffer smaller than
  *    SHM_KERNEL_EVENTS_SIZE_VER0 is EINVAL; a larger one is filled as far as the
