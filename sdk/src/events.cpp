@@ -154,8 +154,6 @@ events events::adopt(int descriptor, std::error_code &error) noexcept
 		error = errc::not_an_event_file;
 	else if (errno == EBADF && ::fcntl(descriptor, F_GETFD) < 0)
 		error = {EBADF, std::system_category()};
-	else if (errno == ENODEV)
-		error = errc::revoked;
 	else if (errno != EINVAL)
 		error = errc::not_an_event_file;
 	return events(error ? -1 : descriptor);

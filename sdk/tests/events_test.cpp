@@ -586,7 +586,7 @@ TEST_F(events_test, try_read_never_waits)
  */
 TEST_F(events_test, try_read_never_waits_for_what_another_has_taken)
 {
-	constexpr int rounds = 2000;
+	constexpr int rounds = 500;
 	const region made = unnamed();
 	events ringer(made), shared(made);
 	gate go, done;
@@ -941,6 +941,40 @@ TEST_F(events_test, epoll_by_edge)
 	EXPECT_EQ(here.read().peers_gone, 1U);
 }
 
+/* Exclusive is who waits on one peer, not who waits on one region. */
+TEST_F(events_test, exclusive_waiters_of_two_peers_both_wake)
+{
+	const region made = unnamed();
+	events here(made);
+	gate ready, heard, go;
+	const auto wait = [&] {
+		events own(made);
+		epoll exclusive(own, EPOLLIN | EPOLLEXCLUSIVE);
+
+		here.close();
+		bool rung = false, woken = true;
+
+		ready.open();
+		while (!rung && woken) {
+			woken = exclusive.wait(10000) != 0;
+			rung = own.try_read().value_or(event_counts()).rings;
+		}
+		/* To go would wake the other. */
+		heard.open();
+		go.wait();
+		return woken ? 0 : 1;
+	};
+	child first(wait), second(wait);
+
+	ready.wait(2);
+	std::this_thread::sleep_for(50ms);
+	here.ring();
+	heard.wait(2);
+	go.open(2);
+	EXPECT_EQ(first.wait(), 0);
+	EXPECT_EQ(second.wait(), 0);
+}
+
 /* The loop of a program: many peers, rung by another process. */
 TEST_F(events_test, epoll_of_many_loses_nothing)
 {
@@ -1085,6 +1119,43 @@ TEST_F(events_test, revoke_wakes_who_waits)
 	made.revoke();
 	EXPECT_EQ(reader.wait(), 0);
 	EXPECT_EQ(waiter.wait(), 0);
+}
+
+/* Not to be told anything else is a way to wait for the end. */
+TEST_F(events_test, revoke_wakes_who_waits_for_a_hang_up)
+{
+	if (!root())
+		GTEST_SKIP() << "needs CAP_SYS_ADMIN";
+
+	region made = unnamed();
+	events here(made);
+	gate ready;
+	child poller([&] {
+		using clock = std::chrono::steady_clock;
+		const auto deadline = clock::now() + 10s;
+		struct pollfd look = {};
+
+		look.fd = here.native_handle();
+		ready.open();
+		/* At the end poll() looks once more, woken or not. */
+		return ::poll(&look, 1, 20000) == 1 &&
+				       look.revents == POLLHUP &&
+				       clock::now() < deadline
+			       ? 0
+			       : 1;
+	});
+	child edge([&] {
+		epoll own(here, EPOLLET);
+
+		ready.open();
+		return own.wait(10000) == EPOLLHUP ? 0 : 1;
+	});
+
+	ready.wait(2);
+	std::this_thread::sleep_for(50ms);
+	made.revoke();
+	EXPECT_EQ(poller.wait(), 0);
+	EXPECT_EQ(edge.wait(), 0);
 }
 
 TEST_F(events_test, peer_keeps_the_region_and_its_name)
@@ -1350,6 +1421,7 @@ TEST_F(events_test, storm_of_peers_is_counted)
 		std::this_thread::sleep_for(std::chrono::milliseconds(i % 5));
 		victim.kill();
 		while (const auto counts = here.try_read()) {
+			EXPECT_LE(counts->peers, 1U);
 			sum.rings += counts->rings;
 			sum.peers_come += counts->peers_come;
 			sum.peers_gone += counts->peers_gone;
