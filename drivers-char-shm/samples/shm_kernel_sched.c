@@ -16,6 +16,7 @@
 #include <linux/init.h>
 #include <linux/irq_work.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
@@ -123,7 +124,7 @@ static void sched_probe(void *unused, bool preempt, struct task_struct *prev,
 		irq_work_queue(&sched_work);
 }
 
-/* Makes the ring, or makes it anew. Nobody else does so at the same time. */
+/* Makes the ring, or mends it. Nobody else does so at the same time. */
 static int sched_start(void)
 {
 	struct shm_kernel_ring_options options = {
@@ -132,20 +133,25 @@ static int sched_start(void)
 		.flags = overwrite ? SHM_KERNEL_RING_OVERWRITE : 0,
 		.tag = SHM_KERNEL_SCHED_TAG,
 	};
+	struct shm_kernel_ring_writer *writer;
 	int cpu, err;
 
 	/* Probes that run come to their end, the next ones do nothing. */
 	WRITE_ONCE(sched_open, false);
 	tracepoint_synchronize_unregister();
 
-	memset(sched_ring, 0, sched_ring_size);
 	err = shm_kernel_ring_create(sched_ring, sched_ring_size, &options);
 	if (err)
 		return err;
 	for_each_possible_cpu(cpu) {
-		err = shm_kernel_ring_writer_init(per_cpu_ptr(&sched_writer, cpu),
-						  sched_ring, sched_ring_size,
-						  cpu);
+		writer = per_cpu_ptr(&sched_writer, cpu);
+		if (writer->lane) {
+			/* Go on where we were: there the readers look for us. */
+			WRITE_ONCE(writer->lane->head, writer->head);
+			WRITE_ONCE(writer->lane->tail, writer->head);
+		}
+		err = shm_kernel_ring_writer_init(writer, sched_ring,
+						  sched_ring_size, cpu);
 		if (err)
 			return err;
 	}
@@ -179,6 +185,9 @@ static int __init sched_init(void)
 	for_each_kernel_tracepoint(sched_find_tracepoint, NULL);
 	if (!sched_tracepoint)
 		return -ENOENT;
+
+	if (!is_power_of_2(cells) || cells > SHM_KERNEL_RING_MAX_CELLS)
+		return -EINVAL;
 
 	/* Without a name, nobody can open it yet. */
 	sched_ring_size = shm_kernel_ring_size(nr_cpu_ids, cells);

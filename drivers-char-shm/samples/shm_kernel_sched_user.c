@@ -156,10 +156,23 @@ static bool was_lapped(struct reader *reader)
 	return true;
 }
 
-/* The kernel never waits for room, so that there is nobody to ring for. */
+/*
+ * Gives cells back, if there are that many. The kernel never waits for room, so
+ * that there is nobody to ring for.
+ */
 static void give_back(struct reader *reader, __u32 least)
 {
-	if (reader->overwrite || reader->position - reader->tail < least)
+	__u32 tail;
+
+	if (reader->overwrite)
+		return;
+	tail = __atomic_load_n(&reader->lane->tail, __ATOMIC_RELAXED);
+	if (tail != reader->tail) {
+		/* RESET zeroed the region, and the kernel has begun anew there. */
+		reader->position = tail;
+		reader->tail = tail;
+	}
+	if (reader->position - reader->tail < least)
 		return;
 	reader->tail = reader->position;
 	__atomic_store_n(&reader->lane->tail, reader->tail, __ATOMIC_RELEASE);
