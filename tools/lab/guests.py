@@ -120,7 +120,7 @@ class Guest:
 
     @property
     def kind(self):
-        return "uml" if self.build.variant.name == "uml" else "qemu"
+        return "uml" if self.build.variant.arch == "um" else "qemu"
 
     def run(self, command, out=None, err=None, timeout=600, terminal=False, cwd=None):
         """Boot, run the shell script text COMMAND, power off. OUT and ERR take bytes as they come."""
@@ -157,6 +157,9 @@ class Guest:
         environment["LAB_GUEST"] = self.kind
         environment["LAB_DIR"] = str(directory)
         environment["SHM_KERNEL_KO"] = str(self.build.module)
+        environment["SHM_KERNEL_MODULES"] = str(self.build.installed_modules)
+        # So that modprobe finds them, too.
+        environment["MODPROBE_OPTIONS"] = f"-d {self.build.modprobe_base}"
         valid = {name: value for name, value in environment.items() if re.fullmatch(r"[A-Za-z_]\w*", name)}
         shutil.copy(paths.LAB / "guest" / "init.sh", directory / "init.sh")
         os.chmod(directory / "init.sh", 0o755)

@@ -24,14 +24,15 @@ class Variant:
     name: str
     title: str
     arch: str
-    config: str
+    configs: tuple  # files of configs/, later ones add to earlier ones
     image: str
     targets: tuple
     objects: int  # compiled in a build from nothing, for the progress until one was counted
 
 
-UML = Variant("uml", "User-Mode Linux", "um", "uml.config", "linux", ("all",), 740)
-X86 = Variant("x86", "QEMU", "x86_64", "x86.config", "arch/x86/boot/bzImage", ("bzImage", "modules"), 1400)
+UML = Variant("uml", "User-Mode Linux", "um", ("uml.config",), "linux", ("all",), 740)
+SAN = Variant("uml-san", "User-Mode Linux with sanitizers", "um", ("uml.config", "uml-san.config"), "linux", ("all",), 740)
+X86 = Variant("x86", "QEMU", "x86_64", ("x86.config",), "arch/x86/boot/bzImage", ("bzImage", "modules"), 1400)
 
 
 @dataclass
@@ -51,10 +52,28 @@ class Build:
         return self.directory / "drivers" / "char" / "shm_kernel_driver.ko"
 
     @property
+    def modules(self):
+        """The files of all modules, which are ours and no others."""
+        listed = (self.directory / "modules.order").read_text(encoding="utf-8").split()
+        return [self.directory / Path(name).with_suffix(".ko") for name in listed]
+
+    @property
     def kunit_modules(self):
-        return sorted((self.directory / "drivers" / "char").glob("shm_kernel*kunit*.ko")) + sorted(
-            (self.directory / "drivers" / "char").glob("shm_kernel*test*.ko")
-        )
+        return [module for module in self.modules if "kunit" in module.stem]
+
+    @property
+    def release(self):
+        return (self.directory / "include" / "config" / "kernel.release").read_text(encoding="utf-8").strip()
+
+    @property
+    def modprobe_base(self):
+        """What modprobe takes with -d."""
+        return self.directory / "lab-modules"
+
+    @property
+    def installed_modules(self):
+        """The directory with a copy of every module."""
+        return self.modprobe_base / "usr" / "lib" / "modules" / self.release
 
     @property
     def headers(self):
@@ -80,8 +99,13 @@ def make_env(work):
     return env
 
 
-def wanted_symbols(config):
-    return re.findall(r"^(CONFIG_\w+)=(.+)$", config.read_text(encoding="utf-8"), re.M)
+def config_text(variant):
+    """What the configuration of VARIANT asks for."""
+    return "".join((paths.LAB / "configs" / name).read_text(encoding="utf-8") for name in variant.configs)
+
+
+def wanted_symbols(text):
+    return re.findall(r"^(CONFIG_\w+)=(.+)$", text, re.M)
 
 
 def make(tree, output, arch, *words):
@@ -106,18 +130,20 @@ def compiler_identity():
 
 
 def configure(src, variant, directory, env):
-    config = paths.LAB / "configs" / variant.config
+    text = config_text(variant)
+    config = directory / "all.config"
+    config.write_text(text, encoding="utf-8")
     env = dict(env, KCONFIG_ALLCONFIG=str(config))
     done = proc.attempt(make(src.patched, directory, variant.arch, "-s", "allnoconfig"), env=env)
     if done.returncode:
         raise LabError(f"configuring Linux {src.version} for {variant.title} failed: {first_error(done.stderr + done.stdout)}")
-    have = dict(wanted_symbols(directory / ".config"))
-    unset = [f"{name}={value}" for name, value in wanted_symbols(config) if value != "n" and have.get(name) != value]
+    have = dict(wanted_symbols((directory / ".config").read_text(encoding="utf-8")))
+    unset = [f"{name}={value}" for name, value in wanted_symbols(text) if value != "n" and have.get(name) != value]
     ours = [symbol for symbol in unset if symbol.startswith("CONFIG_SHM_KERNEL_DRIVER=")]
     if ours:
         raise LabError(f"Linux {src.version} for {variant.title} has no {ours[0]} after configuring: the series does not add it, or something that it depends on is off")
     if unset:
-        warn(f"this kernel has no {', '.join(unset)} ({variant.config})")
+        warn(f"this kernel has no {', '.join(unset)} ({', '.join(variant.configs)})")
 
 
 def compile_kernel(src, variant, directory, env):
@@ -173,6 +199,41 @@ def install_headers(src, variant, directory, env):
             raise LabError(f"installing {path} failed: {proc.tail(done.stderr, 2)}")
 
 
+def install_modules(build):
+    """All modules in one directory, where both insmod and modprobe find them."""
+    shutil.rmtree(build.modprobe_base, ignore_errors=True)
+    build.installed_modules.mkdir(parents=True)
+    # kmod may have been built to look in either.
+    (build.modprobe_base / "lib").symlink_to("usr/lib")
+    for module in build.modules:
+        shutil.copy(module, build.installed_modules)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        if (build.directory / name).exists():
+            shutil.copy(build.directory / name, build.installed_modules)
+    proc.output(["depmod", "-b", build.modprobe_base, build.release], env=proc.clean_env(PATH=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"))
+
+
+def external_module(build, code):
+    """The module of the one C file CODE, built outside of the tree for BUILD."""
+    directory = build.directory / "lab-external" / code.stem
+    text = code.read_bytes()
+    with paths.locked(build.source.work):
+        stamp = paths.Stamp(directory / "stamp")
+        key = hashlib.sha256(text + (paths.Stamp(build.directory / ".lab-stamp").read() or "").encode()).hexdigest()
+        module = directory / f"{code.stem}.ko"
+        if stamp.read() == key and module.exists():
+            return module
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        shutil.copy(code, directory)
+        (directory / "Makefile").write_text(f"obj-m := {code.stem}.o\n", encoding="utf-8")
+        done = proc.attempt(make(build.source.patched, build.directory, build.variant.arch, f"M={directory}", "modules"), env=make_env(build.source.work))
+        if done.returncode or not module.exists():
+            raise LabError(f"building {code.name} failed: {first_error(done.stderr + done.stdout)}")
+        stamp.write(key)
+    return module
+
+
 def build(variant, kernel=None, newest=False):
     """The Build of VARIANT for the source that KERNEL names, made or brought up to date where needed."""
     packages.ensure("source", "kernel")
@@ -183,12 +244,12 @@ def build(variant, kernel=None, newest=False):
     result = Build(variant, src, directory)
     key = {
         "tree": json.loads(tree_key),
-        "config": hashlib.sha256((paths.LAB / "configs" / variant.config).read_bytes()).hexdigest(),
+        "config": hashlib.sha256(config_text(variant).encode()).hexdigest(),
         "compiler": compiler_identity(),
     }
     with paths.locked(src.work):
         stamp = paths.Stamp(directory / ".lab-stamp")
-        if stamp.read() == json.dumps(key) and result.image.exists() and result.module.exists():
+        if stamp.read() == json.dumps(key) and result.image.exists() and result.module.exists() and result.modprobe_base.exists():
             return result
         env = make_env(src.work)
         paths.need_space(paths.make_dir(directory), 200 if result.image.exists() else source.BUILD_MIB, "building a kernel")
@@ -198,5 +259,6 @@ def build(variant, kernel=None, newest=False):
         if not result.module.exists():
             raise LabError(f"the build made no {result.module.name}: does the series add it to drivers/char/Makefile?")
         install_headers(src, variant, directory, env)
+        install_modules(result)
         stamp.write(json.dumps(key))
     return result

@@ -15,10 +15,11 @@ class Result:
     name: str
     status: str
     detail: str = ""  # why it failed or was skipped
+    headline: str = ""  # shown with the suite even where its results are not
 
 
-def passed(name):
-    return Result(name, PASSED)
+def passed(name, headline=""):
+    return Result(name, PASSED, headline=headline)
 
 
 def failed(name, detail):
@@ -207,6 +208,7 @@ class Report:
             line += f", {counts[FAILED]} failed"
         if counts[SKIPPED]:
             line += f", {counts[SKIPPED]} skipped"
+        line += "".join(f", {result.headline}" for result in found if result.headline)
         print(f"{colour(bold('##'))} {line} {dim('(' + duration(seconds) + ')')}")
         for result in found:
             self.show(name, result)

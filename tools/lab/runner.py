@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 import guests
+import kernel
 import kernellog
 import paths
 import proc
@@ -58,6 +59,10 @@ def on_host(programs, progress):
     return found
 
 
+# A report about locks switches lockdep off for good.
+LOOK_AT_LOCKDEP = 'sed -n "s/^ *debug_locks: *//p" /proc/lockdep_stats >"$LAB_DIR/lockdep" 2>/dev/null'
+
+
 def guest_script(programs):
     """The shell script that runs PROGRAMS in a guest, then looks whether they left anything behind."""
     lines = [
@@ -77,9 +82,12 @@ def guest_script(programs):
         '\tcmp -s "$LAB_DIR/stats.before" "$LAB_DIR/stats.after" && break',
         "\tsleep 0.1",
         "done",
+        # modprobe loads this one for others, and rmmod leaves it.
+        "[ ! -e /sys/module/shm_kernel_ring ] || rmmod shm_kernel_ring",
         'rmmod shm_kernel_driver 2>"$LAB_DIR/rmmod.out"',
         'echo $? >"$LAB_DIR/rmmod.status"',
-        'ls -d /dev/shm_kernel* >"$LAB_DIR/nodes" 2>/dev/null',
+        'ls -d /dev/shm_kernel* /sys/module/shm_kernel* >"$LAB_DIR/nodes" 2>/dev/null',
+        LOOK_AT_LOCKDEP,
         "exit 0",
     ]
     return "\n".join(lines) + "\n"
@@ -92,11 +100,21 @@ def read(path):
         return None
 
 
+def lockdep(build, directory):
+    """Whether lockdep, where BUILD has it, was awake to the end: a list of at most one Result."""
+    if build.variant.arch != "um":
+        return []
+    found = (read(directory / "lockdep") or "").strip()
+    if found == "1":
+        return [results.passed("lockdep", "lockdep awake")]
+    return [results.failed("lockdep", "it had switched itself off before the end" if found == "0" else "not looked at: the guest had ended")]
+
+
 class GuestRun:
     """What a guest that ran guest_script() left in its directory."""
 
-    def __init__(self, programs):
-        self.programs = programs
+    def __init__(self, build, programs):
+        self.build, self.programs = build, programs
         self.found = []
 
     def collect(self, directory):
@@ -111,6 +129,7 @@ class GuestRun:
             else:
                 self.found += results.read_program(program.kind, program.name, int(status), text)
         self.leftovers(directory)
+        self.found += lockdep(self.build, directory)
 
     def leftovers(self, directory):
         before, after = read(directory / "stats.before"), read(directory / "stats.after")
@@ -140,7 +159,7 @@ def kernel_log(outcome):
 
 def in_guest(build, programs, progress, params="", tool_dirs=(), timeout=1800):
     """The Results of PROGRAMS, run one after the other in one guest with the driver loaded."""
-    run = GuestRun(programs)
+    run = GuestRun(build, programs)
     guest = guests.Guest(build, params=params, tool_dirs=list(tool_dirs), collect=run.collect)
 
     def said(data):
@@ -154,19 +173,61 @@ def in_guest(build, programs, progress, params="", tool_dirs=(), timeout=1800):
 
 
 def kunit(build, progress):
-    """The Results of the KUnit modules, which print them to the kernel log."""
-    modules = build.kunit_modules
+    """The Results of the KUnit modules, which print them to the kernel log.
+
+    They have a guest of their own, so that nothing of User-Mode Linux's has put lockdep to sleep before.
+    """
+    modules = [module.stem for module in build.kunit_modules]
     if not modules:
         return [results.failed("kunit", "the series builds no KUnit test module")]
-    progress(" ".join(module.stem for module in modules))
-    script = "".join(f"insmod {shlex.quote(str(module))} || exit 1\n" for module in modules)
-    script += "".join(f"rmmod {shlex.quote(module.stem)} || exit 1\n" for module in modules)
-    script += "rmmod shm_kernel_driver\n"
-    said = []
-    outcome = guests.Guest(build).run(script, said.append, said.append, 300)
+    progress(" ".join(modules))
+    script = "".join(f"modprobe {name} || exit 1\n" for name in modules)
+    script += "".join(f"rmmod {name} || exit 1\n" for name in modules)
+    script += f"{unload_all(build)}\n{LOOK_AT_LOCKDEP}\n"
+    said, awake = [], []
+    guest = guests.Guest(build, collect=lambda directory: awake.extend(lockdep(build, directory)))
+    outcome = guest.run(script, said.append, said.append, 600)
     log = kernellog.clean(outcome.console)
     starts = [at for at, line in enumerate(log) if re.match(r"KTAP version|# Subtest|TAP version", line.strip())]
     found = results.parse_tap("\n".join(log[starts[0] :]), "kunit") if starts else []
     if not found or outcome.status:
         found.append(results.failed("kunit modules", b"".join(said).decode("utf-8", "replace") or f"{results.exit_words(outcome.status)}: no test ran"))
-    return [*found, kernel_log(outcome)]
+    return [*found, *awake, kernel_log(outcome)]
+
+
+# What the kernel has to say to each plant of guest/lab_control.c. Those of one line share a guest; nothing that
+# switches lockdep off comes before what needs it.
+CONTROLS = {
+    "um": (
+        (("atomic-sleep", r"BUG: sleeping function called from invalid context"), ("lock-order", r"WARNING: possible circular locking dependency")),
+        (("irq-lock", r"WARNING: inconsistent lock state"),),
+    ),
+    "sanitizers": ((("work-freed", r"WARNING: .*debugobjects|ODEBUG: free active"), ("use-after-free", r"BUG: KASAN: \S*use-after-free")),),
+}
+
+
+def controls(build, progress):
+    """Whether BUILD finds mistakes that were made on purpose, as Results."""
+    module = kernel.external_module(build, paths.LAB / "guest" / "lab_control.c")
+    found = []
+    for plants in [*CONTROLS["um"], *(CONTROLS["sanitizers"] if build.variant is kernel.SAN else ())]:
+        progress(" ".join(plant for plant, _ in plants))
+        script = "".join(f"insmod {shlex.quote(str(module))} plant={plant} && rmmod lab_control\n" for plant, _ in plants)
+        asleep = []
+        guest = guests.Guest(build, load=False, collect=lambda directory, to=asleep: to.append((read(directory / "lockdep") or "").strip() == "0"))
+        outcome = guest.run(f"{script}{LOOK_AT_LOCKDEP}\n", lambda _: None, lambda _: None, 300)
+        heads = [report[0] for report in kernellog.reports(outcome.console)]
+        for plant, pattern in plants:
+            seen = any(re.match(pattern, head) for head in heads)
+            found.append(results.passed(f"{plant} is found") if seen else results.failed(f"{plant} is found", outcome.explain() or "the kernel said nothing"))
+        if any("lock" in plant for plant, _ in plants):
+            name = f"lockdep is off after {plants[-1][0]}"
+            found.append(results.passed(name) if asleep == [True] else results.failed(name, "it says that it is awake"))
+    return found
+
+
+def unload_all(build):
+    """The shell words that unload every module of ours that is loaded."""
+    names = " ".join(module.stem for module in build.modules)
+    # What uses another one goes before it: as many rounds as there can be in a row.
+    return f"for _ in 1 2 3 4; do for module in {names}; do [ ! -e /sys/module/$module ] || rmmod $module 2>/dev/null; done; done; ! ls -d /sys/module/shm_kernel*"

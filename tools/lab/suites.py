@@ -74,7 +74,7 @@ def programs_of(tests):
 class Suite:
     name: str
     run: object  # called with (context, variant of the kernel or None, progress); returns Results
-    where: tuple = ("uml",)  # of "host", "uml", "qemu"
+    where: tuple = ("uml",)  # of VARIANTS
     needs: tuple = ()  # groups of packages
 
 
@@ -138,8 +138,9 @@ SUITES = [
     Suite("lab", on_host(lab_programs), ("host",)),
     Suite("series", on_host(series_programs), ("host",)),
     Suite("programs", on_host(host_programs), ("host",), ("userspace",)),
-    Suite("kunit", lambda context, variant, progress: runner.kunit(context.kernel(variant), progress), ("uml",)),
-    Suite("kselftest", in_guest(selftest_programs, SELFTEST_PARAMS), ("uml", "qemu")),
+    Suite("controls", lambda context, variant, progress: runner.controls(context.kernel(variant), progress), ("uml", "uml-san")),
+    Suite("kunit", lambda context, variant, progress: runner.kunit(context.kernel(variant), progress), ("uml", "uml-san", "qemu")),
+    Suite("kselftest", in_guest(selftest_programs, SELFTEST_PARAMS), ("uml", "uml-san", "qemu")),
     Suite("sdk", in_guest(sdk_programs), ("uml", "qemu"), ("userspace",)),
     Suite("consumer", in_guest(consumer_programs), ("uml",), ("userspace",)),
     Suite("shmtool", in_guest(shmtool_programs, SHMTOOL_PARAMS), ("uml",), ("userspace",)),
@@ -148,14 +149,17 @@ SUITES = [
     Suite("stress-ng", in_guest(checker("stress", "1", "2"), CHECKER_PARAMS), ("uml",), ("userspace", "checkers")),
 ]
 
-VARIANTS = {"host": None, "uml": kernel.UML, "qemu": kernel.X86}
+VARIANTS = {"host": None, "uml": kernel.UML, "uml-san": kernel.SAN, "qemu": kernel.X86}
+
+# What --quick leaves out: their kernels take minutes to build and their guests seconds to boot.
+SLOW = ("uml-san", "qemu")
 
 
 def selected(filters, quick, qemu):
     """(place, suite) of what is to run, in order: this machine first, the slow guests last."""
     chosen = []
-    for place in ("host", "uml", "qemu"):
-        if place == "qemu" and quick and not qemu:
+    for place in VARIANTS:
+        if place in SLOW and quick and not (qemu and place == "qemu"):
             continue
         for suite in SUITES:
             if place in suite.where and (not filters or any(word in f"{place}/{suite.name}" for word in filters)):
