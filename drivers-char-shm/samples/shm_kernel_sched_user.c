@@ -151,7 +151,9 @@ static bool was_lapped(struct reader *reader)
 	oldest = __atomic_load_n(&reader->lane->oldest, __ATOMIC_RELAXED);
 	if (reader->position - oldest <= reader->mask + 1)
 		return false;
-	reader->lost += oldest - reader->position;
+	/* It is behind us only after RESET. */
+	if ((__s32)(oldest - reader->position) > 0)
+		reader->lost += oldest - reader->position;
 	reader->position = oldest;
 	return true;
 }

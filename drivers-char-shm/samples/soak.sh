@@ -7,8 +7,8 @@
 #
 #	soak.sh [SECONDS [SEED]]	(60 seconds, a random seed)
 #
-# SAMPLES is the directory of shm_kernel_sched.ko and shm_kernel_ring.ko; without
-# it they are loaded by modprobe. READERS are commands that read the region
+# MODULES are the directories of shm_kernel_sched.ko and shm_kernel_ring.ko,
+# separated by colons; without it they are loaded by modprobe. READERS are commands that read the region
 # "sched" until it goes, separated by semicolons; without it that is
 # shm_kernel_sched_user, built by cc if it is not there, and shmtool if it is in
 # PATH.
@@ -46,11 +46,15 @@ insert()
 {
 	module=$1
 	shift
-	if [ -n "${SAMPLES:-}" ]; then
-		insmod "$SAMPLES/$module.ko" "$@"
-	else
-		modprobe "$module" "$@"
-	fi
+	IFS=:
+	for directory in ${MODULES:-}; do
+		unset IFS
+		[ -e "$directory/$module.ko" ] || continue
+		insmod "$directory/$module.ko" "$@"
+		return
+	done
+	unset IFS
+	modprobe "$module" "$@"
 }
 
 is_inserted()
