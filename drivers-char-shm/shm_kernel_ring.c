@@ -111,14 +111,31 @@ static u32 shm_ring_piece_end(u32 position, u32 mask)
 	return (position & ~(piece - 1)) + piece;
 }
 
+/* The first position that there is no room for, as far as we know. */
+static u32 shm_ring_full(const struct shm_kernel_ring_writer *writer)
+{
+	return writer->oldest + writer->mask + 1;
+}
+
 static void shm_ring_set_limit(struct shm_kernel_ring_writer *writer)
 {
-	u32 limit = writer->oldest + writer->mask + 1;
-	u32 end = shm_ring_piece_end(writer->head, writer->mask);
+	u32 half = (writer->mask + 1) / 2;
+	u32 full = shm_ring_full(writer);
+	u32 end;
 
-	/* A record that reaches the end of a piece has to be noted. */
-	writer->limit = (s32)(limit - end) < 0 ? limit : end;
+	/*
+	 * A record that reaches the end of a piece has to be noted. One that
+	 * stays in a half of the lane is not too long and does not wrap around.
+	 */
+	if (writer->overwrite)
+		end = shm_ring_piece_end(writer->head, writer->mask);
+	else
+		end = (writer->head & ~(half - 1)) + half;
+	writer->limit = (s32)(full - end) < 0 ? full : end;
 }
+
+/* Of a ring that overwrites: somebody may be waiting, nobody can say so. */
+static const u32 shm_ring_always_waiting = 1;
 
 /**
  * shm_kernel_ring_writer_init() - become the producer of a lane
@@ -146,9 +163,10 @@ int shm_kernel_ring_writer_init(struct shm_kernel_ring_writer *writer,
 
 	*writer = (struct shm_kernel_ring_writer) {
 		.lane = head,
+		.waiting = flags & SHM_KERNEL_RING_OVERWRITE ?
+			   &shm_ring_always_waiting : &head->waiting,
 		.cells = head + 1,
 		.mask = cells - 1,
-		.max_len = shm_ring_max_len(cells - 1),
 		.head = READ_ONCE(head->head),
 		.overwrite = flags & SHM_KERNEL_RING_OVERWRITE,
 		.dropped = ATOMIC_INIT(READ_ONCE(head->dropped)),
@@ -173,7 +191,8 @@ int shm_kernel_ring_writer_init(struct shm_kernel_ring_writer *writer,
 		WRITE_ONCE(head->oldest, writer->oldest);
 		shm_ring_set_limit(writer);
 	} else {
-		/* Whatever @tail is, the first record looks at it. */
+		/* Full, as far as we know: the first record looks at @tail. */
+		writer->oldest = writer->head - cells;
 		writer->limit = writer->head;
 	}
 	WRITE_ONCE(head->producer, SHM_KERNEL_RING_FENCES | SHM_KERNEL_RING_IN_KERNEL);
@@ -225,23 +244,24 @@ static int shm_ring_find_room(struct shm_kernel_ring_writer *writer, u32 next)
 {
 	u32 tail;
 
-	if ((s32)(writer->limit - next) > 0)
+	if ((s32)(shm_ring_full(writer) - next) > 0)
 		return 0;
 	/* What we write there comes after what the consumer has read. */
 	tail = smp_load_acquire(&writer->lane->tail);
 	if (writer->head - tail > writer->mask + 1)
 		return shm_ring_drop(writer, -EBADMSG);
-	writer->limit = tail + writer->mask + 1;
-	if ((s32)(writer->limit - next) > 0)
+	writer->oldest = tail;
+	if ((s32)(shm_ring_full(writer) - next) > 0)
 		return 0;
 	return shm_ring_drop(writer, -ENOSPC);
 }
 
 /* Begins a record that there is room for, or can be. */
-static void shm_ring_take(struct shm_kernel_ring_writer *writer, u32 len,
-			  u32 cells, struct shm_kernel_ring_slot *slot)
+static struct shm_kernel_ring_slot
+shm_ring_take(struct shm_kernel_ring_writer *writer, u32 len, u32 cells)
 {
-	u32 next = writer->head + cells;
+	u32 position = writer->head;
+	u32 next = position + cells;
 	struct shm_kernel_ring_record *record;
 
 	if (writer->overwrite)
@@ -250,79 +270,64 @@ static void shm_ring_take(struct shm_kernel_ring_writer *writer, u32 len,
 	record = shm_kernel_ring_at(writer->cells, writer->mask, next);
 	if (READ_ONCE(record->sequence) == next + 1)
 		WRITE_ONCE(record->sequence, next);
-	record = shm_kernel_ring_at(writer->cells, writer->mask, writer->head);
-	*slot = (struct shm_kernel_ring_slot) {
-		.data = record + 1,
-		.len = len,
-		.position = writer->head,
-	};
+	record = shm_kernel_ring_at(writer->cells, writer->mask, position);
 	writer->head = next;
 	WRITE_ONCE(writer->lane->head, next);
-	if (writer->overwrite)
-		shm_ring_set_limit(writer);
+	shm_ring_set_limit(writer);
+	return (struct shm_kernel_ring_slot) {
+		.data = record + 1,
+		.len = len,
+		.position = position,
+	};
 }
 
-/* What is not common: no room as far as we know, or the end of the lane. */
-int __shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len,
-			      struct shm_kernel_ring_slot *slot)
+static struct shm_kernel_ring_slot shm_ring_no_slot(int err)
+{
+	return (struct shm_kernel_ring_slot) { .data = ERR_PTR(err) };
+}
+
+/* What is not common: no room as far as we know, or the end of a piece. */
+struct shm_kernel_ring_slot
+__shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len)
 {
 	u32 left = writer->mask + 1 - (writer->head & writer->mask);
 	u32 cells = shm_kernel_ring_cells(len);
 	struct shm_kernel_ring_slot skip;
 	int err;
 
-	if (len > writer->max_len)
-		return -EMSGSIZE;
+	if (len > shm_ring_max_len(writer->mask))
+		return shm_ring_no_slot(-EMSGSIZE);
 	if (cells <= left)
 		left = 0;
 	if (!writer->overwrite) {
 		/* For both or none, or the rest of the lane would be wasted. */
 		err = shm_ring_find_room(writer, writer->head + left + cells);
 		if (err)
-			return err;
+			return shm_ring_no_slot(err);
 	}
 	if (left) {
-		shm_ring_take(writer, left * SHM_KERNEL_RING_CELL -
-			      sizeof(struct shm_kernel_ring_record), left, &skip);
+		skip = shm_ring_take(writer, left * SHM_KERNEL_RING_CELL -
+				     sizeof(struct shm_kernel_ring_record), left);
 		/* Who waits is rung for with the record behind it. */
 		__shm_kernel_ring_publish(&skip, SHM_KERNEL_RING_SKIP);
 	}
-	shm_ring_take(writer, len, cells, slot);
-	return 0;
+	return shm_ring_take(writer, len, cells);
 }
 EXPORT_SYMBOL_GPL(__shm_kernel_ring_reserve);
 
-/**
- * shm_kernel_ring_reserve_shared() - begin a record beside other contexts
- * @writer: the lane's producer
- * @len: length of the payload
- * @slot: filled in with where the payload goes
- *
- * As shm_kernel_ring_reserve(), but any number of contexts may use the writer
- * at the same time. Records are in the order in which they were begun.
- *
- * Context: Any. Takes a raw spinlock with interrupts disabled; in NMI context it
- *	only tries to.
- * Return: as for shm_kernel_ring_reserve(), or -EBUSY if an NMI came while the
- *	lock was taken (the record is counted as dropped).
- */
-int shm_kernel_ring_reserve_shared(struct shm_kernel_ring_writer *writer,
-				   u32 len, struct shm_kernel_ring_slot *slot)
+struct shm_kernel_ring_slot
+__shm_kernel_ring_reserve_nmi(struct shm_kernel_ring_writer *writer, u32 len)
 {
-	unsigned long flags;
+	struct shm_kernel_ring_slot slot;
 	int err;
 
-	if (in_nmi()) {
-		if (!raw_spin_trylock_irqsave(&writer->lock, flags))
-			return shm_ring_drop(writer, -EBUSY);
-	} else {
-		raw_spin_lock_irqsave(&writer->lock, flags);
-	}
-	err = shm_kernel_ring_reserve(writer, len, slot);
-	raw_spin_unlock_irqrestore(&writer->lock, flags);
-	return err;
+	if (!raw_spin_trylock(&writer->lock))
+		return shm_ring_no_slot(shm_ring_drop(writer, -EBUSY));
+	err = shm_kernel_ring_reserve(writer, len, &slot);
+	raw_spin_unlock(&writer->lock);
+	return err ? shm_ring_no_slot(err) : slot;
 }
-EXPORT_SYMBOL_GPL(shm_kernel_ring_reserve_shared);
+EXPORT_SYMBOL_GPL(__shm_kernel_ring_reserve_nmi);
 
 /**
  * shm_kernel_ring_reader_init() - become the consumer of a lane

@@ -16,8 +16,9 @@
 
 #include <linux/atomic.h>
 #include <linux/compiler.h>
-#include <linux/math.h>
-#include <linux/spinlock_types.h>
+#include <linux/err.h>
+#include <linux/preempt.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/types.h>
 #include <asm/barrier.h>
@@ -43,22 +44,23 @@ struct shm_kernel_ring_options {
 /**
  * struct shm_kernel_ring_writer - the producer of one lane
  * @lane: the head of the lane
+ * @waiting: where the consumer says that it waits
  * @cells: its cells
  * @mask: number of cells - 1
- * @max_len: length of the longest record
  * @head: position of the next record
- * @limit: a record that ends before it needs no second thought
+ * @limit: a record that ends before it needs no second thought: there is room,
+ *	it is not too long, and it and the cell behind it do not wrap around
  * @overwrite: whether old records make room for new ones
- * @oldest: position of the oldest record, if so
+ * @oldest: position of the oldest record, as far as we know
  * @pieces: where in each of the last pieces of the lane the first record begins
  * @dropped: records that there was no room for
  * @lock: protects @head to @pieces if several contexts share the writer
  */
 struct shm_kernel_ring_writer {
 	struct shm_kernel_ring_lane *lane;
+	const u32 *waiting;
 	void *cells;
 	u32 mask;
-	u32 max_len;
 	u32 head;
 	u32 limit;
 	bool overwrite;
@@ -122,10 +124,10 @@ int shm_kernel_ring_create(void *mem, size_t size,
 
 int shm_kernel_ring_writer_init(struct shm_kernel_ring_writer *writer,
 				void *mem, size_t size, u32 lane);
-int __shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len,
-			      struct shm_kernel_ring_slot *slot);
-int shm_kernel_ring_reserve_shared(struct shm_kernel_ring_writer *writer,
-				   u32 len, struct shm_kernel_ring_slot *slot);
+struct shm_kernel_ring_slot
+__shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len);
+struct shm_kernel_ring_slot
+__shm_kernel_ring_reserve_nmi(struct shm_kernel_ring_writer *writer, u32 len);
 
 int shm_kernel_ring_reader_init(struct shm_kernel_ring_reader *reader,
 				void *mem, size_t size, u32 lane);
@@ -136,8 +138,9 @@ bool shm_kernel_ring_ask(struct shm_kernel_ring_reader *reader);
 /* Cells of a record with a payload of @len bytes. */
 static __always_inline u32 shm_kernel_ring_cells(u32 len)
 {
-	return DIV_ROUND_UP(len + sizeof(struct shm_kernel_ring_record),
-			    SHM_KERNEL_RING_CELL);
+	/* In 64 bits, or the longest lengths would make short records. */
+	return ((u64)len + sizeof(struct shm_kernel_ring_record) +
+		SHM_KERNEL_RING_CELL - 1) / SHM_KERNEL_RING_CELL;
 }
 
 static __always_inline struct shm_kernel_ring_record *
@@ -167,27 +170,59 @@ static __always_inline int
 shm_kernel_ring_reserve(struct shm_kernel_ring_writer *writer, u32 len,
 			struct shm_kernel_ring_slot *slot)
 {
-	u32 cells = shm_kernel_ring_cells(len);
 	u32 position = writer->head;
+	u32 cells = shm_kernel_ring_cells(len);
 	u32 next = position + cells;
-	struct shm_kernel_ring_record *record;
+	struct shm_kernel_ring_record *record, *behind;
 
-	if (unlikely(len > writer->max_len || (s32)(writer->limit - next) <= 0 ||
-		     (position & writer->mask) + cells - 1 > writer->mask))
-		return __shm_kernel_ring_reserve(writer, len, slot);
+	if (unlikely((s32)(writer->limit - next) <= 0)) {
+		*slot = __shm_kernel_ring_reserve(writer, len);
+		return PTR_ERR_OR_ZERO(slot->data);
+	}
 
+	record = shm_kernel_ring_at(writer->cells, writer->mask, position);
 	/* What is behind the record must not look like the next one. */
-	record = shm_kernel_ring_at(writer->cells, writer->mask, next);
-	if (unlikely(READ_ONCE(record->sequence) == next + 1))
-		WRITE_ONCE(record->sequence, next);
+	behind = (void *)record + (size_t)cells * SHM_KERNEL_RING_CELL;
+	if (unlikely(READ_ONCE(behind->sequence) == next + 1))
+		WRITE_ONCE(behind->sequence, next);
 	writer->head = next;
 	WRITE_ONCE(writer->lane->head, next);
 
-	record = shm_kernel_ring_at(writer->cells, writer->mask, position);
 	slot->data = record + 1;
 	slot->len = len;
 	slot->position = position;
 	return 0;
+}
+
+/**
+ * shm_kernel_ring_reserve_shared() - begin a record beside other contexts
+ * @writer: the lane's producer
+ * @len: length of the payload
+ * @slot: filled in with where the payload goes
+ *
+ * As shm_kernel_ring_reserve(), but any number of contexts may use the writer
+ * at the same time. Records are in the order in which they were begun.
+ *
+ * Context: Any. Takes a raw spinlock with interrupts disabled; in NMI context it
+ *	only tries to.
+ * Return: as for shm_kernel_ring_reserve(), or -EBUSY if an NMI came while the
+ *	lock was taken (the record is counted as dropped).
+ */
+static __always_inline int
+shm_kernel_ring_reserve_shared(struct shm_kernel_ring_writer *writer, u32 len,
+			       struct shm_kernel_ring_slot *slot)
+{
+	unsigned long flags;
+	int err;
+
+	if (unlikely(in_nmi())) {
+		*slot = __shm_kernel_ring_reserve_nmi(writer, len);
+		return PTR_ERR_OR_ZERO(slot->data);
+	}
+	raw_spin_lock_irqsave(&writer->lock, flags);
+	err = shm_kernel_ring_reserve(writer, len, slot);
+	raw_spin_unlock_irqrestore(&writer->lock, flags);
+	return err;
 }
 
 static __always_inline void
@@ -203,19 +238,16 @@ __shm_kernel_ring_publish(const struct shm_kernel_ring_slot *slot, u32 flag)
 static __always_inline bool
 __shm_kernel_ring_is_awaited(struct shm_kernel_ring_writer *writer)
 {
-	struct shm_kernel_ring_lane *lane = writer->lane;
-
-	if (writer->overwrite)
-		return true;
 	/*
 	 * The sequence before the look at @waiting. Pairs with the barrier
 	 * between the consumer's setting @waiting and its last look at the
 	 * sequence: one of us sees what the other has done.
 	 */
 	smp_mb();
-	if (likely(!READ_ONCE(lane->waiting)))
+	if (likely(!READ_ONCE(*writer->waiting)))
 		return false;
-	WRITE_ONCE(lane->waiting, 0);
+	if (!writer->overwrite)
+		WRITE_ONCE(writer->lane->waiting, 0);
 	return true;
 }
 
