@@ -308,7 +308,7 @@ std::optional<std::vector<region_info>> check_interface(report_list &list)
 	std::uint64_t unused = 0;
 	std::uint64_t unused_bytes = 0;
 	for (const region_info &info : regions) {
-		if (info.boot() || info.files() || info.mappings())
+		if (in_use(info))
 			continue;
 		unused++;
 		unused_bytes += info.allocated();

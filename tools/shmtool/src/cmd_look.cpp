@@ -54,6 +54,10 @@ constexpr sort_key sort_keys[] = {
 	 [](const region_info &a, const region_info &b) {
 		 return a.mappings() > b.mappings();
 	 }},
+	{"peers", [](const region_info &a,
+		     const region_info &b) { return a.peers() > b.peers(); }},
+	{"rings", [](const region_info &a,
+		     const region_info &b) { return a.rings() > b.rings(); }},
 };
 
 void sort_regions(std::vector<region_info> &regions, const arguments &args)
@@ -82,8 +86,7 @@ void sort_regions(std::vector<region_info> &regions, const arguments &args)
 
 bool matches(const region_info &info, const arguments &args)
 {
-	if (args.has("unused") &&
-	    (info.boot() || info.files() || info.mappings()))
+	if (args.has("unused") && in_use(info))
 		return false;
 	if (args.has("mine") && info.uid() != ::geteuid())
 		return false;
@@ -119,6 +122,12 @@ std::string list_table(const std::vector<region_info> &regions,
 	columns.push_back({"MODE", align::left, 6, false});
 	columns.push_back({"FILES", align::right, 7, false});
 	columns.push_back({"MAPS", align::right, 7, false});
+	columns.push_back({"PEERS", align::right, 7, false});
+	if (more) {
+		columns.push_back({"CLIENTS", align::right, 1, false});
+		columns.push_back({"RINGS", align::right, 1, false});
+		columns.push_back({"SEALS", align::left, 1, false});
+	}
 	columns.push_back({"FLAGS", align::left, 3, false});
 	if (more)
 		columns.push_back({"TAG", align::left, 1, true});
@@ -147,6 +156,12 @@ std::string list_table(const std::vector<region_info> &regions,
 		row.push_back({format_mode(info.mode())});
 		row.push_back({std::to_string(info.files())});
 		row.push_back({std::to_string(info.mappings())});
+		row.push_back({std::to_string(info.peers())});
+		if (more) {
+			row.push_back({std::to_string(info.clients())});
+			row.push_back({std::to_string(info.rings())});
+			row.push_back({seal_words(info), colour::dim});
+		}
 		row.push_back({flag_words(info),
 			       info.revoked() ? colour::red : colour::dim});
 		if (more)
@@ -205,25 +220,6 @@ region_info info_by_id(const arguments &args)
 		      "'shmtool list --long' shows the ids");
 }
 
-region_info info_of(const std::string &operand)
-{
-	/* the list tells all of it without opening the region */
-	if (!is_path(operand)) {
-		check_name(operand);
-		if (const auto info = find_region(operand))
-			return *info;
-	}
-
-	const target region = open_target("info", operand,
-					  shm_kernel::access_mode::read_only);
-	std::error_code error;
-	region_info info = region.handle.info(error);
-
-	if (error)
-		fail_region("info", operand, error);
-	return info;
-}
-
 /* An open file of the region, if there is a way to have one. */
 region open_quietly(const region_info &info, const std::string &operand)
 {
@@ -249,10 +245,20 @@ json users_json(const region_users &users)
 		put_bytes(entry, "command", user.command);
 		entry["uid"] = user.uid;
 		entry["descriptors"] = user.descriptors;
+		entry["event_descriptors"] = user.event_descriptors;
 		entry["mapped"] = user.mapped;
 		list.push_back(std::move(entry));
 	}
 	return list;
+}
+
+std::string numbers(const std::vector<int> &list)
+{
+	std::string text;
+
+	for (const int number : list)
+		text += (text.empty() ? "" : ", ") + std::to_string(number);
+	return text;
 }
 
 std::string users_text(const region_users &users)
@@ -262,13 +268,16 @@ std::string users_text(const region_users &users)
 
 	for (const region_user &user : users.list) {
 		std::string how;
+		const auto add = [&](const std::string &part) {
+			how += (how.empty() ? "" : "; ") + part;
+		};
 
-		for (const int fd : user.descriptors)
-			how += (how.empty() ? "fd " : ", ") +
-			       std::to_string(fd);
+		if (!user.descriptors.empty())
+			add("fd " + numbers(user.descriptors));
+		if (!user.event_descriptors.empty())
+			add("events fd " + numbers(user.event_descriptors));
 		if (user.mapped)
-			how += (how.empty() ? "" : "; ") +
-			       format_size(user.mapped) + " mapped";
+			add(format_size(user.mapped) + " mapped");
 		label.resize(13, ' ');
 		out += paint(colour::bold, label) + std::to_string(user.pid) +
 		       " " + printable(user.command) + " (" +
@@ -293,7 +302,7 @@ int run_info(const arguments &args)
 	const std::string operand =
 		args.has("id") ? std::string() : args.operands()[0];
 	const region_info info =
-		args.has("id") ? info_by_id(args) : info_of(operand);
+		args.has("id") ? info_by_id(args) : look_at("info", operand);
 	region_users users;
 
 	if (args.has("users"))
@@ -331,7 +340,9 @@ std::vector<command> look_commands()
 		       "node is open meanwhile, "
 		       "which counts as an open file of region 0.\n\n"
 		       "FILES and MAPS are the open files and the memory "
-		       "mappings of a region. FLAGS: boot "
+		       "mappings of a region, PEERS those who hear its "
+		       "doorbell: open event files and kernel clients; RINGS "
+		       "is how often it rang. FLAGS: boot "
 		       "(made with the driver), persist (stays until it is "
 		       "removed), contig (consecutive "
 		       "page frames), small (single pages), node (memory of "
@@ -341,13 +352,16 @@ std::vector<command> look_commands()
 		       "shortened, then columns left "
 		       "out. Elsewhere it is complete.";
 	list.options = {
-		{"long", 'l', nullptr, "also show id, group and tag"},
+		{"long", 'l', nullptr,
+		 "also show id, group, kernel clients, rings, seals and tag"},
 		{"bytes", 'b', nullptr, "show sizes in bytes"},
 		{"sort", 's', "KEY",
-		 "sort by id, name, size, allocated, owner, files or mappings"},
+		 "sort by id, name, size, allocated, owner, files, mappings, "
+		 "peers or rings"},
 		{"reverse", 'r', nullptr, "reverse the order"},
 		{"unused", 'u', nullptr,
-		 "only regions that nobody has open or mapped"},
+		 "only regions that nobody has open or mapped, nor is attached "
+		 "to"},
 		{"mine", 'm', nullptr, "only regions that you own"},
 		{"names", 'n', nullptr,
 		 "only the names, one on a line, escaped"},

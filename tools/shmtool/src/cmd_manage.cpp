@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +35,8 @@ using shm_kernel::access_mode;
 using shm_kernel::create_options;
 using shm_kernel::errc;
 using shm_kernel::region;
+using shm_kernel::region_info;
+using shm_kernel::seal;
 
 volatile sig_atomic_t child;
 
@@ -333,6 +337,53 @@ int run_resize(const arguments &args)
 			   });
 }
 
+seal seals_operand(const arguments &args)
+{
+	seal seals = seal::none;
+
+	for (std::size_t i = 1; i < args.operands().size(); i++) {
+		const std::string &word = args.operands()[i];
+		const auto *known = std::find_if(
+			std::begin(seal_table), std::end(seal_table),
+			[&](const seal_word &s) { return word == s.word; });
+
+		if (known == std::end(seal_table))
+			args.reject("'" + printable(word) + "'",
+				    "there is no such seal (the seals are "
+				    "shrink, grow and seal)");
+		seals |= known->value;
+	}
+	return seals;
+}
+
+int run_seal(const arguments &args)
+{
+	const std::string &operand = args.operands()[0];
+	const seal seals = seals_operand(args);
+
+	if (seals != seal::none) {
+		target opened =
+			open_target("seal", operand, access_mode::read_write);
+		std::error_code error;
+
+		opened.handle.add_seals(seals, error);
+		if (error)
+			fail_region("seal", operand, error);
+	}
+
+	const region_info info = look_at("seal", operand);
+	if (args.has("json")) {
+		json object;
+
+		put_bytes(object, "region", operand);
+		object["seals"] = seals_json(info);
+		print_json(object);
+	} else {
+		print(seals_text(info));
+	}
+	return exit_ok;
+}
+
 int run_chmod(const arguments &args)
 {
 	const std::string &text = args.operands()[0];
@@ -489,6 +540,25 @@ std::vector<command> manage_commands()
 	chown.most = any_number;
 	chown.run = run_chown;
 
+	command seal{};
+	seal.name = "seal";
+	seal.operands = "REGION [SEAL...]";
+	seal.summary = "give up ways to change a region, or show which are";
+	seal.details =
+		"Adds the seals to those that the region has, for everybody "
+		"and for good, and shows what it has then: shrink (the size "
+		"cannot become smaller, so that who has it mapped is safe from "
+		"SIGBUS), grow (nor larger), seal (no further seals). Without "
+		"SEAL it only shows them.";
+	seal.options = {{"json", 'j', nullptr, "print JSON: the seals"}};
+	seal.examples = {
+		{"shmtool seal frames shrink", "promise that it stays"},
+		{"shmtool seal frames", "which seals it has"},
+	};
+	seal.least = 1;
+	seal.most = 4;
+	seal.run = run_seal;
+
 	command revoke{};
 	revoke.name = "revoke";
 	revoke.operands = "REGION...";
@@ -501,7 +571,8 @@ std::vector<command> manage_commands()
 	revoke.most = any_number;
 	revoke.run = run_revoke;
 
-	return {create, remove, resize, clear, reset, chmod, chown, revoke};
+	return {create, remove, resize, clear, reset,
+		chmod,  chown,  seal,   revoke};
 }
 
 } // namespace shmtool

@@ -8,10 +8,13 @@
 #include "command.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
+#include <system_error>
 
 #include <boost/program_options.hpp>
 
+#include "durations.hpp"
 #include "errors.hpp"
 #include "escape.hpp"
 #include "sizes.hpp"
@@ -88,6 +91,41 @@ std::optional<std::uint64_t> arguments::size(const std::string &option) const
 		reject("--" + option,
 		       "'" + printable(value(option)) + "': " + why);
 	return bytes;
+}
+
+std::optional<std::uint64_t> arguments::number(const std::string &option,
+					       std::uint64_t least,
+					       std::uint64_t most) const
+{
+	if (!has(option))
+		return std::nullopt;
+
+	const std::string &text = value(option);
+	const char *end = text.data() + text.size();
+	std::uint64_t result = 0;
+	const auto parsed = std::from_chars(text.data(), end, result);
+
+	if (parsed.ptr != end || parsed.ec != std::errc() || result < least ||
+	    result > most)
+		reject("--" + option, "'" + printable(text) +
+					      "' is not a number from " +
+					      std::to_string(least) + " to " +
+					      std::to_string(most));
+	return result;
+}
+
+std::optional<std::chrono::milliseconds>
+arguments::duration(const std::string &option) const
+{
+	if (!has(option))
+		return std::nullopt;
+
+	std::string why;
+	const auto result = parse_duration(value(option), &why);
+	if (!result)
+		reject("--" + option,
+		       "'" + printable(value(option)) + "': " + why);
+	return result;
 }
 
 void arguments::reject(const std::string &what, const std::string &why) const
@@ -224,7 +262,7 @@ const std::vector<command> &commands()
 
 		for (const auto group :
 		     {look_commands, manage_commands, data_commands,
-		      doctor_commands, help_commands}) {
+		      event_commands, doctor_commands, help_commands}) {
 			std::vector<command> some = group();
 
 			std::move(some.begin(), some.end(),

@@ -11,6 +11,7 @@
 #ifndef SHMTOOL_COMMAND_HPP
 #define SHMTOOL_COMMAND_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -71,6 +72,15 @@ public:
 	/* An option that is a size; throws usage_error if it is none. */
 	std::optional<std::uint64_t> size(const std::string &option) const;
 
+	/* An option that is a number, from @least to @most. */
+	std::optional<std::uint64_t> number(const std::string &option,
+					    std::uint64_t least,
+					    std::uint64_t most) const;
+
+	/* An option that is a time. */
+	std::optional<std::chrono::milliseconds>
+	duration(const std::string &option) const;
+
 	const std::vector<std::string> &operands() const { return m_operands; }
 	const std::vector<std::string> &tail() const { return m_tail; }
 	const command &of() const { return *m_command; }
@@ -102,6 +112,7 @@ const command *find_command(const std::string &name);
 std::vector<command> look_commands();
 std::vector<command> manage_commands();
 std::vector<command> data_commands();
+std::vector<command> event_commands();
 std::vector<command> doctor_commands();
 std::vector<command> help_commands();
 

@@ -55,6 +55,12 @@ private:
 	int m_signal;
 };
 
+/* A signal ended what ends in no other way: there is nothing to say about it. */
+struct stopped
+{
+	int signal;
+};
+
 /* strerror() in lower case, as it stands in the middle of a line. */
 std::string error_text(int error);
 

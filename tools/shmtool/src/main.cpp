@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <clocale>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
@@ -88,6 +89,9 @@ int main(int argc, char **argv)
 	} catch (const interrupted &e) {
 		report(e);
 		end_by(e.signal());
+	} catch (const stopped &e) {
+		std::fflush(stdout);
+		end_by(e.signal);
 	} catch (const failure &e) {
 		report(e);
 		return e.status();

@@ -49,6 +49,11 @@ void print_json(const json &value)
 	print(value.dump(stdout_is_terminal() ? 2 : -1, ' ', true) + "\n");
 }
 
+void print_json_line(const json &value)
+{
+	print(value.dump(-1, ' ', true) + "\n");
+}
+
 void finish_output()
 {
 	if (std::fflush(stdout) != 0 && !output_error)

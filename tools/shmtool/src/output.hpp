@@ -29,6 +29,9 @@ void print(std::string_view text);
  */
 void print_json(const json &value);
 
+/* The same for one of many: a line of its own on a terminal, too. */
+void print_json_line(const json &value);
+
 /* Flushes standard output; throws failure if something was lost. */
 void finish_output();
 

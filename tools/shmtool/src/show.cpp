@@ -40,6 +40,8 @@ constexpr capability_word capability_words[] = {
 	{capability::huge_map, {"pmd", "huge pages in mappings"}},
 	{capability::contiguous, {"contig", "consecutive page frames"}},
 	{capability::resize, {"resize", "the size may change"}},
+	{capability::kernel_mapped,
+	 {"kernel", "the kernel has it mapped and holds its size"}},
 };
 
 std::vector<property> flags_of(const region_info &info)
@@ -65,11 +67,41 @@ std::vector<property> flags_of(const region_info &info)
 	return flags;
 }
 
+std::vector<property> seals_of(const region_info &info)
+{
+	std::vector<property> seals;
+
+	for (const seal_word &s : seal_table)
+		if (info.has(s.value))
+			seals.push_back({s.word, s.meaning});
+	return seals;
+}
+
+std::string joined(const std::vector<property> &list)
+{
+	std::string words;
+
+	for (const property &p : list)
+		words.append(words.empty() ? "" : " ").append(p.word);
+	return words;
+}
+
 std::string with_id(const std::optional<std::string> &name, unsigned id)
 {
 	if (!name)
 		return std::to_string(id);
 	return printable(*name) + " (" + std::to_string(id) + ")";
+}
+
+std::string peers_text(const region_info &info)
+{
+	std::string text = std::to_string(info.peers());
+
+	if (info.clients())
+		text += ", " + std::to_string(info.clients()) +
+			(info.clients() == 1 ? " of them a kernel client"
+					     : " of them kernel clients");
+	return text;
 }
 
 } // namespace
@@ -85,10 +117,33 @@ std::string node_path(const region_info &info)
 
 std::string flag_words(const region_info &info)
 {
-	std::string words;
+	return joined(flags_of(info));
+}
 
-	for (const property &flag : flags_of(info))
-		words.append(words.empty() ? "" : " ").append(flag.word);
+std::string seal_words(const region_info &info)
+{
+	return joined(seals_of(info));
+}
+
+std::string seals_text(const region_info &info)
+{
+	std::string out;
+
+	for (const property &seal : seals_of(info)) {
+		std::string word = seal.word;
+
+		word.resize(9, ' ');
+		out += word + seal.meaning + "\n";
+	}
+	return out.empty() ? "no seals\n" : out;
+}
+
+json seals_json(const region_info &info)
+{
+	json words = json::array();
+
+	for (const property &seal : seals_of(info))
+		words.push_back(seal.word);
 	return words;
 }
 
@@ -138,6 +193,9 @@ json region_json(const region_info &info)
 
 	object["files"] = info.files();
 	object["mappings"] = info.mappings();
+	object["peers"] = info.peers();
+	object["clients"] = info.clients();
+	object["rings"] = info.rings();
 
 	object["flags"] = json::array();
 	for (const property &flag : flags_of(info))
@@ -146,6 +204,7 @@ json region_json(const region_info &info)
 	for (const capability_word &word : capability_words)
 		if (info.has(word.value))
 			object["capabilities"].push_back(word.words.word);
+	object["seals"] = seals_json(info);
 
 	object["numa_node"] =
 		info.numa_node() ? json(*info.numa_node()) : json(nullptr);
@@ -197,6 +256,8 @@ std::string region_text(const region_info &info)
 			     format_mode(info.mode()) + ")");
 	line("Open files", std::to_string(info.files()));
 	line("Mappings", std::to_string(info.mappings()));
+	line("Peers", peers_text(info));
+	line("Rings", std::to_string(info.rings()));
 	properties("Flags", flags_of(info), "none");
 
 	std::vector<property> works;
@@ -204,6 +265,8 @@ std::string region_text(const region_info &info)
 		if (info.has(word.value))
 			works.push_back(word.words);
 	properties("Works", works, "nothing");
+
+	properties("Seals", seals_of(info), "none");
 
 	if (info.numa_node())
 		line("NUMA node", std::to_string(*info.numa_node()));

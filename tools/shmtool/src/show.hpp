@@ -20,6 +20,25 @@ namespace shmtool {
 /* "persist contig"; empty if nothing is special about it. */
 std::string flag_words(const shm_kernel::region_info &info);
 
+struct seal_word
+{
+	shm_kernel::seal value;
+	const char *word;
+	const char *meaning;
+};
+
+inline constexpr seal_word seal_table[] = {
+	{shm_kernel::seal::shrink, "shrink", "the size cannot become smaller"},
+	{shm_kernel::seal::grow, "grow", "the size cannot become larger"},
+	{shm_kernel::seal::seal, "seal", "no further seals"},
+};
+
+/* "shrink grow"; empty if it has none. */
+std::string seal_words(const shm_kernel::region_info &info);
+/* A line for each: the word and what it means. */
+std::string seals_text(const shm_kernel::region_info &info);
+json seals_json(const shm_kernel::region_info &info);
+
 /* The tag as text: without the zeros that fill it. */
 std::string tag_text(const shm_kernel::region_info &info);
 

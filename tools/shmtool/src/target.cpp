@@ -160,6 +160,11 @@ std::string shown(const std::string &operand)
 	return operand == "-" ? std::string("region 0") : quoted(operand);
 }
 
+std::string label(const std::string &operand)
+{
+	return operand == "-" ? std::string("region 0") : printable(operand);
+}
+
 void check_name(const std::string &name)
 {
 	if (name.empty())
@@ -239,6 +244,29 @@ std::optional<region_info> find_region(const std::string &name)
 	return std::nullopt;
 }
 
+region_info look_at(const char *verb, const std::string &operand)
+{
+	if (!is_path(operand)) {
+		check_name(operand);
+		if (const auto info = find_region(operand))
+			return *info;
+	}
+
+	const target opened =
+		open_target(verb, operand, access_mode::read_only);
+	std::error_code error;
+	region_info info = opened.handle.info(error);
+
+	if (error)
+		fail_region(verb, operand, error);
+	return info;
+}
+
+bool in_use(const region_info &info)
+{
+	return info.boot() || info.files() || info.mappings() || info.peers();
+}
+
 void fail_region(const char *verb, const std::string &operand,
 		 std::error_code error)
 {
@@ -295,6 +323,13 @@ void fail_region(const char *verb, const std::string &operand,
 	case errc::not_a_region:
 		throw failure(what, "it is no region of shm_kernel",
 			      "'shmtool list' shows the regions");
+	case errc::sealed:
+		throw failure(what,
+			      std::string_view(verb) == "seal"
+				      ? "no seal can be added: it is sealed"
+				      : "a seal forbids it",
+			      "'shmtool seal " + shell_word(operand) +
+				      "' shows its seals, which are for good");
 	case errc::driver_too_old:
 		throw failure(what,
 			      "the driver is older than this shmtool and "
@@ -309,6 +344,7 @@ void fail_region(const char *verb, const std::string &operand,
 	case errc::past_end:
 		throw failure(what, "the region ends there",
 			      "make it larger: shmtool resize");
+	case errc::not_an_event_file:
 	case errc::empty_handle:
 		break;
 	}

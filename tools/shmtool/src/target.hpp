@@ -35,6 +35,9 @@ bool is_path(const std::string &operand);
 /* How messages call it. */
 std::string shown(const std::string &operand);
 
+/* The same at the beginning of a line, where it needs no quotes. */
+std::string label(const std::string &operand);
+
 /* Throws usage_error unless @name can be the name of a region. */
 void check_name(const std::string &name);
 
@@ -47,6 +50,15 @@ std::vector<shm_kernel::region_info> list_regions();
 
 /* The region of that name, if the caller may see it; it is not opened. */
 std::optional<shm_kernel::region_info> find_region(const std::string &name);
+
+/*
+ * What is known about a region. One that is given by its name is not opened for
+ * that: the list tells all of it.
+ */
+shm_kernel::region_info look_at(const char *verb, const std::string &operand);
+
+/* Whether somebody would miss it: nobody keeps a persistent region by name. */
+bool in_use(const shm_kernel::region_info &info);
 
 /* Throws the failure that says why @verb did not work on @operand. */
 [[noreturn]] void fail_region(const char *verb, const std::string &operand,

@@ -80,15 +80,21 @@ std::optional<std::uint64_t> open_region_id(const std::string &fdinfo)
 	return std::nullopt;
 }
 
-/* Most descriptors are told by their link not to be worth a closer look. */
-bool may_be_region(const std::string &link)
-{
-	char target[64];
-	const ssize_t n = ::readlink(link.c_str(), target, sizeof(target));
+enum class file_kind { other, region, events };
 
-	return n > 0 &&
-	       std::string_view(target, static_cast<std::size_t>(n))
-			       .find("shm_kernel") != std::string_view::npos;
+/* Most descriptors are told by their link not to be worth a closer look. */
+file_kind kind_of(const std::string &link)
+{
+	char text[64];
+	const ssize_t n = ::readlink(link.c_str(), text, sizeof(text));
+	const std::string_view target(text,
+				      n > 0 ? static_cast<std::size_t>(n) : 0);
+
+	if (target == "anon_inode:[shm_kernel_events]")
+		return file_kind::events;
+	return target.find("shm_kernel") != std::string_view::npos
+		       ? file_kind::region
+		       : file_kind::other;
 }
 
 void add_file(std::set<file_id> &files, int error, const struct stat &status)
@@ -150,10 +156,18 @@ region_users find_users(const region_info &info, const region &handle)
 			const std::string link =
 				process + "/fd/" + std::to_string(fd);
 
-			if (!may_be_region(link) ||
+			const file_kind kind = kind_of(link);
+
+			if (kind == file_kind::other ||
 			    open_region_id(process + "/fdinfo/" +
 					   std::to_string(fd)) != info.id())
 				continue;
+			/* all event files, and other things, have one inode */
+			if (kind == file_kind::events) {
+				user.event_descriptors.push_back(
+					static_cast<int>(fd));
+				continue;
+			}
 			user.descriptors.push_back(static_cast<int>(fd));
 			add_file(files, ::stat(link.c_str(), &status), status);
 		}
@@ -174,7 +188,8 @@ region_users find_users(const region_info &info, const region &handle)
 			    files.count({map.device, map.inode}))
 				user.mapped += map.bytes;
 		}
-		if (!user.descriptors.empty() || user.mapped)
+		if (!user.descriptors.empty() ||
+		    !user.event_descriptors.empty() || user.mapped)
 			result.list.push_back(std::move(user));
 	}
 	return result;

@@ -25,6 +25,7 @@ struct region_user
 	uid_t uid = 0;
 	std::string command;
 	std::vector<int> descriptors;
+	std::vector<int> event_descriptors;
 	std::uint64_t mapped = 0; /* bytes of its address space */
 };
 

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import stat
@@ -107,7 +108,7 @@ def list_and_info_of_region_0():
     for operand in ("-", DEVICE, "region0"):
         assert info(operand)["id"] == entry["id"], operand
     text = tool.ok("list").text
-    assert re.match(r"NAME +SIZE +ALLOCATED +OWNER +MODE +FILES +MAPS +FLAGS\n", text), text
+    assert re.match(r"NAME +SIZE +ALLOCATED +OWNER +MODE +FILES +MAPS +PEERS +FLAGS\n", text), text
     assert re.search(r"^region0 .* root +rw-------", text, re.M), text
     text = tool.ok("info", "-").text
     for title in ("Name: +region0", "Size: ", "Allocated: ", "Owner: +root \\(0\\)",
@@ -676,6 +677,258 @@ def hostile_tags():
         assert bytes.fromhex(info(name)["tag_hex"]) == b"\033[2J\xff"
     with Region("t23", 1, "--tag", "x" * 32) as name:
         assert info(name)["tag"] == "x" * 32
+
+
+class Background:
+    """shmtool in the background; its lines are read one by one."""
+
+    def __init__(self, *words, stdin=None):
+        self.process = subprocess.Popen([tool.path, *words], stdin=stdin, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=tool.environment)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def line(self, timeout=20):
+        """The next line, which must come soon."""
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
+        assert ready, "no line of %r" % self.process.args
+        line = b""
+        while not line.endswith(b"\n"):
+            piece = os.read(self.process.stdout.fileno(), 1)
+            if not piece:
+                break
+            line += piece
+        return line.decode()
+
+    def quiet(self, timeout=0.2):
+        """Whether nothing comes."""
+        return not select.select([self.process.stdout], [], [], timeout)[0]
+
+    def end(self, timeout=20):
+        """Its status and what was left to read."""
+        out, err = self.process.communicate(timeout=timeout)
+        return self.process.returncode, out.decode(), err.decode()
+
+
+def until(condition, timeout=20):
+    """Waits for what another process brings about."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}  "
+
+
+@test
+def notify_and_wait():
+    """notify wakes a wait in another process, which says what happened"""
+    with Region("t40", 4096) as name:
+        assert tool.ok("notify", name).text == "t40: rang once, no other peer\n"
+        with Background("wait", name) as waiter:
+            until(lambda: info(name)["peers"] == 1)
+            report = json.loads(tool.ok("notify", name, "--times", "3", "--json").out)
+            assert report == {"region": name, "times": 3, "peers": 1}, report
+            status, out, err = waiter.end()
+            # the peer that rings comes first, so it may be that which ended the wait
+            assert status == 0 and err == "", (status, err)
+            assert re.match("t40: (rang 3 times|1 peer came)", out), out
+        with Background("wait", name, "--for", "rings", "--json") as waiter:
+            until(lambda: info(name)["peers"] == 1)
+            tool.ok("notify", name, "-t", str(2**32 - 1))
+            report = json.loads(waiter.end()[1])
+            assert report["region"] == name and report["rings"] == 2**32 - 1, report
+            assert report["peers_come"] == 1 and report["size"] == 4096, report
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", report["time"]), report
+        entry = info(name)
+        assert entry["peers"] == 0 and entry["clients"] == 0, entry
+
+
+@test
+def wait_for_kinds():
+    """wait --for goes on until the kind of event has come"""
+    def ends(kinds, pattern, act):
+        with Background("wait", name, "--for", kinds) as waiter:
+            until(lambda: info(name)["peers"] == 1)
+            if "rings" not in kinds:
+                tool.ok("notify", name)
+                if "peers" not in kinds:
+                    assert waiter.quiet() and waiter.process.poll() is None
+            act()
+            status, out, err = waiter.end()
+            assert status == 0 and err == "" and re.search(pattern, out), (status, out, err)
+
+    with Region("t41", 4096) as name:
+        ends("rings", r"^t41: rang, ", lambda: tool.ok("notify", name))
+        ends("peers", r"1 peer came", lambda: None)
+        ends("resized", r", resized to 100 bytes$", lambda: tool.ok("resize", name, "100"))
+        ends("rings,sealed", r"^t41: rang", lambda: tool.ok("notify", name))
+        ends("sealed", r", sealed: shrink grow$", lambda: tool.ok("seal", name, "shrink", "grow"))
+        ends("revoked", r", revoked$", lambda: tool.ok("revoke", name))
+
+
+@test
+def wait_ends():
+    """wait ends with status 1 when the time is over or nothing can come"""
+    with Region("t42", 1) as name:
+        start = time.monotonic()
+        tool.fails(1, r"^shmtool: wait 't42': nothing happened within 300 ms$", "wait", name,
+                   "--timeout", "300ms")
+        assert time.monotonic() - start >= 0.3
+        tool.fails(1, r"nothing happened within 0 ms", "wait", name, "--timeout=0", "--json")
+        with Background("wait", name, "--for", "rings") as waiter:
+            until(lambda: info(name)["peers"] == 1)
+            tool.ok("revoke", name)
+            status, out, err = waiter.end()
+            assert (status, out) == (1, ""), (status, out)
+            assert err == "shmtool: wait 't42': the region was revoked\n", err
+        for command in ("wait", "watch", "notify", "seal"):
+            tool.fails(1, r"'t42': there is no region of that name", command, name)
+
+
+@test
+def watch_line_by_line():
+    """watch shows each event at once, a peer that is killed with kill -9 included"""
+    with Region("t43", 4096) as name, Background("watch", name) as watch:
+        def next_line(pattern):
+            line = watch.line()
+            assert re.fullmatch(STAMP + "t43: " + pattern + "\n", line), line
+
+        next_line("watching, no other peer")
+        with Background("wait", name, "--for", "revoked") as waiter:
+            next_line(r"1 peer came \(1 other now\)")
+            waiter.process.kill()
+            waiter.process.wait()
+            next_line(r"1 peer went \(no others now\)")
+        tool.ok("resize", name, "8K")
+        next_line(r"resized to 8 KiB \(8192 bytes\)")
+        tool.ok("seal", name, "shrink")
+        next_line("sealed: shrink")
+        tool.ok("notify", name, "-t", "7")
+        rest = watch.line()
+        while "went" not in rest:
+            rest += watch.line()
+        assert "rang 7 times" in rest and "1 peer came" in rest, rest
+        assert watch.quiet()
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.end() == (-signal.SIGINT, "", "")
+
+
+@test
+def watch_json():
+    """watch --json prints an object a line, --count ends it, revoking as well"""
+    with Region("t44", 10) as one, Region("t44-2", 20, "--tag", "x") as two:
+        with Background("watch", "--json", "--count", "1", one, two) as watch:
+            first, second = json.loads(watch.line()), json.loads(watch.line())
+            assert (first["region"], second["region"]) == (one, two), (first, second)
+            assert set(first) == {"time", "region", "rings", "peers_come", "peers_gone", "resized",
+                                  "sealed", "revoked", "peers", "size", "seals"}, first
+            assert first["rings"] == 0 and first["peers"] == 0 and first["size"] == 10, first
+            tool.ok("resize", two, "30")
+            status, out, err = watch.end()
+            event = json.loads(out)
+            assert (status, err) == (0, ""), (status, err)
+            assert (event["region"], event["resized"], event["size"]) == (two, 1, 30), event
+        with Background("watch", "--json", one, two) as watch:
+            watch.line(), watch.line()
+            tool.ok("revoke", one)
+            event = json.loads(watch.line())
+            assert event["region"] == one and event["revoked"] is True, event
+            tool.ok("revoke", two)
+            assert json.loads(watch.line())["region"] == two
+            assert watch.end() == (0, "", "")
+
+
+@test
+def watch_into_a_closed_pipe():
+    """watch ends when nobody reads its output any more, even if nothing happens"""
+    with Region("t45", 10) as name, Background("watch", name) as watch:
+        watch.line()
+        watch.process.stdout.close()
+        assert watch.process.wait(timeout=20) == -signal.SIGPIPE
+
+
+@test
+def events_of_region_0_and_strange_names():
+    """the commands for events take region 0 and any name, and escape it"""
+    name = b"\033[31m\xff"
+    create_directly(name)
+    try:
+        with Background("watch", "--", name) as watch, Background("watch", "--json", "--", name) as j:
+            assert re.fullmatch(STAMP + r"\\x1b\[31m\\xff: watching.*\n", watch.line())
+            assert bytes.fromhex(json.loads(j.line())["region_hex"]) == name
+            assert b"\\x1b[31m\\xff: rang once" in tool.ok("notify", "--", name).out
+        tool.ok("seal", name, "grow")
+        assert bytes.fromhex(json.loads(tool.ok("seal", "--json", name).out)["region_hex"]) == name
+        assert b"\033" not in tool("resize", name, "10K").err
+    finally:
+        tool("remove", "--", name)
+    with Background("watch", "-") as watch:
+        assert "  region 0: watching" in watch.line()
+        assert tool.ok("notify", DEVICE).text.startswith(DEVICE + ": rang once, 1 other peer")
+        assert "region 0: " in watch.line()
+
+
+@test
+def seals():
+    """seal shows and adds seals; what they forbid fails and says why"""
+    with Region("t46", 100) as name:
+        assert tool.ok("seal", name).text == "no seals\n"
+        assert tool.ok("seal", name, "shrink").text == "shrink   the size cannot become smaller\n"
+        tool.fails(1, r"resize 't46': a seal forbids it \('shmtool seal t46' shows", "resize", name,
+                   "99")
+        tool.ok("resize", name, "200")
+        report = json.loads(tool.ok("seal", name, "seal", "grow", "--json").out)
+        assert report == {"region": name, "seals": ["shrink", "grow", "seal"]}, report
+        assert info(name)["seals"] == ["shrink", "grow", "seal"]
+        assert re.search(r"^Seals: +shrink +the size .*\n +grow .*\n +seal ",
+                         tool.ok("info", name).text, re.M)
+        assert "shrink grow seal" in tool.ok("list", "--long", name).text
+        tool.fails(1, r"resize 't46': a seal forbids it", "resize", name, "201")
+        tool.fails(1, r"seal 't46': no seal can be added: it is sealed", "seal", name, "grow")
+        assert tool.ok("seal", "/dev/shm_kernel_driver").out
+
+
+@test
+def events_need_permission():
+    """whoever may only read may wait and watch, not ring or seal"""
+    with Region("t47", 10, "--mode", "0644") as name, OpenedToAll():
+        tool.fails(1, r"nothing happened", "wait", name, "--timeout", "10ms", user=NOBODY)
+        tool.fails(1, r"notify 't47': its mode 0644 does not let you", "notify", name, user=NOBODY)
+        tool.fails(1, r"seal 't47': its mode 0644 does not let you", "seal", name, "grow",
+                   user=NOBODY)
+        assert tool.ok("seal", name, user=NOBODY).text == "no seals\n"
+        assert info(name)["seals"] == []
+        tool.ok("chmod", "0600", name)
+        for command in ("wait", "watch", "notify"):
+            tool.fails(1, command + r" 't47': permission denied", command, name, user=NOBODY)
+
+
+@test
+def peers_in_list_and_info():
+    """list and info show peers, rings and who has an event file open"""
+    with Region("t48", 10) as name, Background("watch", name) as watch:
+        watch.line()
+        tool.ok("notify", name, "-t", "5")
+        entry = info(name)
+        assert (entry["peers"], entry["clients"], entry["rings"]) == (1, 0, 5), entry
+        assert re.search(r"^Peers: +1\nRings: +5$", tool.ok("info", name).text, re.M)
+        assert re.search(r"^t48 .* 1 +persist$", tool.ok("list").text, re.M)
+        assert name not in tool.ok("list", "--names", "--unused").text.split()
+        assert tool.ok("list", "--names", "--sort", "peers").text.split()[0] == name
+        assert tool.ok("list", "--names", "--sort", "rings").text.split()[0] == name
+        user, = json.loads(tool.ok("info", name, "--users", "--json").out)["users"]
+        assert user["pid"] == watch.process.pid and len(user["descriptors"]) == 1, user
+        assert len(user["event_descriptors"]) == 1 and user["mapped"] == 0, user
+        assert re.search(r"^Used by: +%d shmtool \(root\): fd \d+; events fd \d+$" % watch.process.pid,
+                         tool.ok("info", name, "-u").text, re.M)
 
 
 @test

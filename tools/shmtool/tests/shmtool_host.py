@@ -56,7 +56,7 @@ def contract_commands():
     """every command of the contract is there"""
     assert set(commands()) >= {
         "list", "info", "create", "remove", "read", "write", "dump", "clear", "reset", "resize",
-        "chmod", "chown", "revoke", "doctor", "help"}
+        "chmod", "chown", "seal", "revoke", "notify", "wait", "watch", "doctor", "help"}
 
 
 @test
@@ -97,6 +97,22 @@ def usage_errors():
             (r"give one of", ["write", "a", "--string", "x", "--hex", "00"]),
             (r"--hex: 'g' is no hex", ["write", "a", "--hex", "0g"]),
             (r"--hex: an odd number", ["write", "a", "--hex", "000"]),
+            (r"'x': there is no such seal \(the seals are shrink, grow and seal\)",
+             ["seal", "a", "shrink", "x"]),
+            (r"'\\x1b': there is no such seal", ["seal", "a", "\033"]),
+            (r"unexpected argument", ["seal", "a", "shrink", "grow", "seal", "seal"]),
+            (r"--times: '0' is not a number from 1 to", ["notify", "a", "--times", "0"]),
+            (r"--times: '4294967296' is not", ["notify", "a", "-t", str(2**32)]),
+            (r"--times: 'x' is not", ["notify", "a", "-t", "x"]),
+            (r"--timeout: 'soon': not a time .*250ms", ["wait", "a", "--timeout", "soon"]),
+            (r"--timeout: '-1': negative", ["wait", "a", "--timeout=-1"]),
+            (r"--timeout: '1000000h': too long", ["wait", "a", "--timeout", "1000000h"]),
+            (r"--for: 'bell' is no kind of event \(write rings", ["wait", "a", "--for", "bell"]),
+            (r"--for: '' is no kind", ["wait", "a", "--for", "rings,"]),
+            (r"unexpected argument 'b'", ["wait", "a", "b"]),
+            (r"--count: '0' is not a number", ["watch", "a", "--count", "0"]),
+            (r"an argument is missing", ["watch"]),
+            (r"an argument is missing", ["notify", "--times", "3"]),
             (r"either a region or --id", ["info"]),
             (r"either a region or --id", ["info", "a", "--id", "1"])):
         tool.fails(2, pattern, *words)
@@ -129,7 +145,9 @@ def missing_device():
     for words in (["list"], ["list", "--json"], ["info", "a"], ["info", "-"], ["info", DEVICE],
                   ["create", "a", "1"], ["remove", "a"], ["read", "a"], ["write", "a"],
                   ["dump", "-"], ["clear", "a"], ["reset", "-"], ["resize", "a", "1"],
-                  ["chmod", "0600", "a"], ["chown", "root", "a"], ["revoke", "a"]):
+                  ["chmod", "0600", "a"], ["chown", "root", "a"], ["revoke", "a"],
+                  ["seal", "a"], ["seal", "-", "shrink"], ["notify", "a"], ["wait", "a"],
+                  ["wait", "-", "--timeout", "1"], ["watch", "a", "b"]):
         tool.fails(1, r"^shmtool: /dev/shm_kernel_driver: there is no such device "
                       r"\(load the driver: modprobe shm_kernel_driver; 'shmtool doctor'", *words)
 
@@ -198,6 +216,8 @@ def the_completion():
     assert complete("help", "doc") == ["doctor"]
     assert complete("read", "--o") == ["--offset="]
     assert complete("list", "--sort", "s") == ["size"]
+    assert complete("wait", "x", "--for", "re") == ["resized", "revoked"]
+    assert complete("seal", "x", "s") == ["shrink", "seal"]
     assert set(complete("dump", "--")) == {"--offset=", "--length=", "--no-squeezing", "--json",
                                            "--help"}
     assert "/etc/passwd" in complete("create", "x", "--from", "/etc/pass")

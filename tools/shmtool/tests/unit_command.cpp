@@ -193,3 +193,35 @@ TEST(Suggest, Commands)
 	EXPECT_EQ(suggest_command("docter"), "doctor");
 	EXPECT_EQ(suggest_command("quux"), "");
 }
+
+TEST(Parse, Numbers)
+{
+	const command *notify = find_command("notify");
+
+	ASSERT_NE(notify, nullptr);
+	EXPECT_EQ(parse(*notify, {"x"}).number("times", 1, 9), std::nullopt);
+	EXPECT_EQ(parse(*notify, {"x", "-t", "9"}).number("times", 1, 9), 9u);
+	EXPECT_EQ(parse(*notify, {"x", "-t", "18446744073709551615"})
+			  .number("times", 1, UINT64_MAX),
+		  UINT64_MAX);
+	for (const char *text : {"0", "10", "-1", "+1", "1x", " 1", "", "0x1",
+				 "1.0", "18446744073709551616"})
+		EXPECT_THROW(parse(*notify, {"x", "--times", text})
+				     .number("times", 1, 9),
+			     usage_error)
+			<< text;
+}
+
+TEST(Parse, Durations)
+{
+	using namespace std::chrono_literals;
+	const command *wait = find_command("wait");
+
+	ASSERT_NE(wait, nullptr);
+	EXPECT_EQ(parse(*wait, {"x"}).duration("timeout"), std::nullopt);
+	EXPECT_EQ(parse(*wait, {"x", "--timeout=1.5"}).duration("timeout"),
+		  1500ms);
+	EXPECT_THROW(
+		parse(*wait, {"x", "--timeout", "soon"}).duration("timeout"),
+		usage_error);
+}
