@@ -23,6 +23,7 @@ using shm_kernel::map_mode;
 using shm_kernel::mapping;
 using shm_kernel::region;
 using shm_kernel::region_info;
+using shm_kernel::seal;
 using test::child;
 using test::error_of;
 using test::fresh_name;
@@ -442,6 +443,128 @@ TEST_F(region_test, contiguous_region_is_fixed_in_size)
 	EXPECT_TRUE(all_zero(made));
 }
 
+TEST_F(region_test, seals_forbid_what_they_say)
+{
+	auto made = region::create(create_options{}.set_size(5000));
+	const auto info = made.info();
+
+	EXPECT_EQ(info.seals(), seal::none);
+	EXPECT_FALSE(info.has(seal::shrink));
+	EXPECT_TRUE(info.has(capability::resize));
+	EXPECT_FALSE(info.has(capability::kernel_mapped));
+
+	made.add_seals(seal::shrink);
+	EXPECT_EQ(made.info().seals(), seal::shrink);
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(4999, e); }),
+		  errc::sealed);
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(0, e); }), errc::sealed);
+	EXPECT_EQ(made.size(), 5000U);
+	made.resize(5000);
+	made.resize(9000);
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(5000, e); }),
+		  errc::sealed);
+	EXPECT_TRUE(made.info().has(capability::resize));
+	/* What is in it may change. */
+	made.write(0, "x", 1);
+	made.clear();
+	made.reset();
+	made.chmod(0640);
+
+	/* Once more is nothing new, and they add up. */
+	made.add_seals(seal::shrink);
+	made.add_seals(seal::none);
+	EXPECT_EQ(made.info().seals(), seal::shrink);
+	made.add_seals(seal::grow);
+	EXPECT_EQ(made.info().seals(), seal::shrink | seal::grow);
+	EXPECT_TRUE(made.info().has(seal::shrink | seal::grow));
+	EXPECT_FALSE(made.info().has(seal::shrink | seal::seal));
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(9001, e); }),
+		  errc::sealed);
+	made.resize(9000);
+	EXPECT_FALSE(made.info().has(capability::resize));
+
+	std::ostringstream text;
+
+	text << made.info();
+	EXPECT_NE(text.str().find(", shrink sealed, grow sealed"),
+		  std::string::npos)
+		<< text.str();
+	EXPECT_EQ(info.seals(), seal::none) << "a snapshot changed";
+}
+
+TEST_F(region_test, grow_seal_alone_lets_it_shrink)
+{
+	auto made = region::create(create_options{}.set_size(5000));
+
+	made.add_seals(seal::grow);
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(5001, e); }),
+		  errc::sealed);
+	made.resize(100);
+	EXPECT_EQ(made.size(), 100U);
+	EXPECT_EQ(error_of([&](auto &e) { made.resize(5000, e); }),
+		  errc::sealed);
+	/* No way around: a write behind the end does not make it larger. */
+	EXPECT_EQ(error_of([&](auto &e) { made.write(100, "x", 1, e); }),
+		  errc::past_end);
+}
+
+TEST_F(region_test, seals_are_of_the_region_and_for_good)
+{
+	const auto name = fresh_name();
+	auto made = region::create(name, 4096);
+	auto other = region::open(name);
+
+	made.add_seals(seal::shrink | seal::seal);
+	EXPECT_EQ(other.info().seals(), seal::shrink | seal::seal);
+	EXPECT_EQ(error_of([&](auto &e) { other.resize(1, e); }), errc::sealed);
+	EXPECT_EQ(error_of([&](auto &e) { other.add_seals(seal::grow, e); }),
+		  errc::sealed);
+	EXPECT_EQ(error_of([&](auto &e) { other.add_seals(seal::grow, e); }),
+		  std::errc::operation_not_permitted);
+	EXPECT_THROW(made.add_seals(seal::shrink), std::system_error);
+	EXPECT_EQ(other.info().seals(), seal::shrink | seal::seal);
+	other.resize(8192);
+
+	/* Nor is truncation by open() a way. */
+	const std::string path =
+		"/proc/self/fd/" + std::to_string(made.native_handle());
+	const int fd = ::open(path.c_str(), O_RDWR | O_TRUNC | O_CLOEXEC);
+
+	EXPECT_EQ(fd, -1);
+	EXPECT_EQ(errno, EPERM);
+	EXPECT_EQ(made.size(), 8192U);
+
+	/* A later region of that name is another one. */
+	region::remove(name);
+	EXPECT_EQ(region::create(name, 1).info().seals(), seal::none);
+}
+
+TEST_F(region_test, seals_need_a_writable_handle_and_a_meaning)
+{
+	const auto made = region::create(create_options{}.set_size(4096));
+	auto reader = made.reopen(access_mode::read_only);
+	auto writer = made.reopen(access_mode::read_write);
+
+	EXPECT_EQ(error_of([&](auto &e) { reader.add_seals(seal::grow, e); }),
+		  errc::permission_denied);
+	EXPECT_EQ(error_of([&](auto &e) {
+			  writer.add_seals(static_cast<seal>(1U << 31), e);
+		  }),
+		  std::errc::invalid_argument);
+	EXPECT_EQ(made.info().seals(), seal::none);
+}
+
+TEST_F(region_test, resize_tells_seals_from_sizes_fixed_from_birth)
+{
+	auto contiguous = region::create(
+		create_options{}.set_size(8192).set_contiguous());
+
+	contiguous.add_seals(seal::shrink);
+	EXPECT_EQ(error_of([&](auto &e) { contiguous.resize(1, e); }),
+		  errc::fixed_size);
+	EXPECT_EQ(contiguous.info().seals(), seal::shrink);
+}
+
 TEST_F(region_test, clear_and_reset_zero_it)
 {
 	auto made = region::create(create_options{}.set_size(5000));
@@ -640,6 +763,8 @@ TEST_F(region_test, revoked_region_is_gone_for_everybody)
 	char byte = 0;
 
 	made.revoke();
+	EXPECT_EQ(error_of([&](auto &e) { made.add_seals(seal::shrink, e); }),
+		  errc::revoked);
 	EXPECT_EQ(error_of([&](auto &e) {
 			  region::open(name, access_mode::read_only, e);
 		  }),
