@@ -101,6 +101,30 @@ description describe(int value) noexcept
 		return {std::errc::inappropriate_io_control_operation,
 			"the file is not an event file of shm_kernel (check "
 			"the descriptor)"};
+	case errc::not_a_ring:
+		return {std::errc::bad_message,
+			"there is no ring in that memory (check the offset, or "
+			"make one)"};
+	case errc::ring_corrupted:
+		return {std::errc::bad_message,
+			"the peer has spoiled the ring (make another one with "
+			"peers that keep to the protocol)"};
+	case errc::lane_busy:
+		return {std::errc::resource_unavailable_try_again,
+			"another reader or writer has that lane (take another "
+			"lane, or wait for it to go)"};
+	case errc::lane_in_kernel:
+		return {std::errc::device_or_resource_busy,
+			"the kernel is the reader or writer of that lane (take "
+			"another lane)"};
+	case errc::record_too_long:
+		return {std::errc::message_size,
+			"no record of the ring can be that long (half of a "
+			"lane at most; make one with more cells)"};
+	case errc::may_shrink:
+		return {std::errc::operation_not_permitted,
+			"others could make the region smaller and raise SIGBUS "
+			"here (seal it with seal::shrink, or trust them)"};
 	}
 	return {std::errc(), "unknown error"};
 }

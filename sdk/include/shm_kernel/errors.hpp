@@ -65,6 +65,18 @@ enum class errc {
 	sealed,
 	/** The file is not an event file (ENOTTY). */
 	not_an_event_file,
+	/** There is no ring in that memory (EBADMSG). */
+	not_a_ring,
+	/** The peer has spoiled the ring (EBADMSG). */
+	ring_corrupted,
+	/** Another reader or writer has that lane of the ring (EAGAIN). */
+	lane_busy,
+	/** The kernel reads or writes that lane of the ring (EBUSY). */
+	lane_in_kernel,
+	/** No record of the ring can be that long (EMSGSIZE). */
+	record_too_long,
+	/** Others could make the region smaller (EPERM). */
+	may_shrink,
 };
 
 /** The category of errc; its messages say how to mend the error. */

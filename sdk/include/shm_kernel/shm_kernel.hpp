@@ -14,5 +14,8 @@
 #include <shm_kernel/mapping.hpp>
 #include <shm_kernel/region.hpp>
 #include <shm_kernel/region_info.hpp>
+#include <shm_kernel/ring.hpp>
+#include <shm_kernel/ring_reader.hpp>
+#include <shm_kernel/ring_writer.hpp>
 
 #endif /* SHM_KERNEL_SHM_KERNEL_HPP */
