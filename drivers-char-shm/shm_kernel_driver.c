@@ -475,13 +475,16 @@ static void shm_wake(struct irq_work *wake)
 		queue_work(system_dfl_wq, &region->work);
 }
 
-static void shm_happen(struct shm_kernel_region *region, enum shm_event event)
+/* Return: how often it has happened, this time included. */
+static u32 shm_happen(struct shm_kernel_region *region, enum shm_event event)
 {
-	atomic_inc(&region->happened[event]);
+	u32 count = atomic_inc_return(&region->happened[event]);
+
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
 		shm_wake_up(region, event == SHM_WAS_REVOKED ?
 				    EPOLLIN | EPOLLHUP : EPOLLIN);
+	return count;
 }
 
 static u32 shm_count_peers(const struct shm_kernel_region *region)
@@ -493,14 +496,16 @@ static u32 shm_count_peers(const struct shm_kernel_region *region)
 	return atomic_read(&region->happened[SHM_PEER_CAME]) - went;
 }
 
-static void shm_peer_event(struct shm_kernel_region *region,
-			   const struct shm_kernel_client *client, bool came)
+static u32 shm_peer_event(struct shm_kernel_region *region,
+			  const struct shm_kernel_client *client, bool came)
 {
+	u32 count = shm_happen(region, came ? SHM_PEER_CAME : SHM_PEER_WENT);
+
 	atomic_long_add(came ? 1 : -1, &shm_nr_peers);
-	shm_happen(region, came ? SHM_PEER_CAME : SHM_PEER_WENT);
 	trace_shm_kernel_peer(region->id, came, client, shm_count_peers(region));
 	if (shm_mark_clients(region, client, false))
 		queue_work(system_dfl_wq, &region->work);
+	return count;
 }
 
 /*
@@ -1913,11 +1918,11 @@ static struct file *shm_open_events(struct shm_kernel_region *region, int flags)
 	ef->region = region;
 	spin_lock_init(&ef->lock);
 	shm_hold(region);
-	shm_peer_event(region, NULL, true);
-	/* From after our own coming on. */
 	ef->rings = atomic64_read(&region->rings);
 	for (i = 0; i < SHM_NR_EVENTS; i++)
 		ef->seen[i] = atomic_read(&region->happened[i]);
+	/* Of two that come at once, one is told of the other. */
+	ef->seen[SHM_PEER_CAME] = shm_peer_event(region, NULL, true);
 	return file;
 }
 
