@@ -469,10 +469,13 @@ static void shm_wake(struct irq_work *wake)
 {
 	struct shm_kernel_region *region =
 		container_of(wake, struct shm_kernel_region, wake);
+	struct shm_kernel_client *client;
 
 	shm_wake_up(region, EPOLLIN);
-	if (!list_empty(&region->clients))
-		queue_work(system_dfl_wq, &region->work);
+	guard(rcu)();
+	list_for_each_entry_rcu(client, &region->clients, link)
+		if (READ_ONCE(client->kicked))
+			queue_work(system_dfl_wq, &region->work);
 }
 
 /* Return: how often it has happened, this time included. */
