@@ -3,15 +3,14 @@
 #
 # Loads, reads, resets, unloads and reloads shm_kernel_sched and kills its
 # readers, at random, and looks whether anything is left of it. To be run by root
-# where shm_kernel_driver is loaded:
-#
-#	soak.sh [SECONDS [SEED]]	(60 seconds, a random seed)
+# where shm_kernel_driver is loaded, with the seconds it takes (60) and the seed of
+# an earlier run, if that is to be repeated.
 #
 # MODULES are the directories of shm_kernel_sched.ko and shm_kernel_ring.ko,
-# separated by colons; without it they are loaded by modprobe. READERS are commands that read the region
-# "sched" until it goes, separated by semicolons; without it that is
-# shm_kernel_sched_user, built by cc if it is not there, and shmtool if it is in
-# PATH.
+# separated by colons; without it they are loaded by modprobe. READERS are
+# commands that read the region "sched" until it goes, separated by semicolons;
+# without it that is shm_kernel_sched_user, built by cc if it is not there, and
+# shmtool if it is in PATH.
 
 set -u
 
