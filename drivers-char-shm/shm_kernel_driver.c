@@ -175,6 +175,7 @@ struct shm_map {
  *	and have not gone.
  * @wait: where those who wait for an event sleep
  * @wake: wakes them for a kernel client, which may be in any context
+ * @had_clients: there was a client, so @wake and @work may be under way
  * @clients_lock: held while an operation of a client runs; taken before i_rwsem
  * @clients: the attached clients; changes under clients_lock, read under RCU
  * @work: calls the operations of clients that have something to be told
@@ -203,6 +204,7 @@ struct shm_kernel_region {
 	atomic_t happened[SHM_NR_EVENTS];
 	wait_queue_head_t wait;
 	struct irq_work wake;
+	bool had_clients;
 	struct mutex clients_lock;
 	struct list_head clients;
 	struct work_struct work;
@@ -214,8 +216,7 @@ struct shm_kernel_region {
  * @link: entry of the region's clients
  * @ops: what to call; never after shm_kernel_detach()
  * @data: the module's
- * @kicked: somebody has rung since @ops->kick was called
- * @peers_changed: peers have come or gone since @ops->peers_changed was called
+ * @due: bits of SHM_DUE_*: what has happened since the operation was called
  * @rcu: frees it, for those who ring walk the list under RCU
  */
 struct shm_kernel_client {
@@ -223,23 +224,28 @@ struct shm_kernel_client {
 	struct list_head link;
 	const struct shm_kernel_client_ops *ops;
 	void *data;
-	bool kicked;
-	bool peers_changed;
+	unsigned long due;
 	struct rcu_head rcu;
 };
+
+/* Bits of @due. */
+#define SHM_DUE_KICK		0
+#define SHM_DUE_PEERS_CHANGED	1
 
 /**
  * struct shm_event_file - one peer of a region in user space
  * @region: the region, held while the file is open
- * @lock: protects what follows
- * @rings: the region's rings that this peer was told of, or rang itself
+ * @rings: the region's rings that this peer was told of, or rang itself. What it
+ *	rings is added here before it is added to the region's, so that the
+ *	difference may be too small for a moment, never too large.
  * @seen: the region's events that it was told of
+ * @lock: lets one reader at a time take events
  */
 struct shm_event_file {
 	struct shm_kernel_region *region;
-	spinlock_t lock;
-	u64 rings;
+	atomic64_t rings;
 	u32 seen[SHM_NR_EVENTS];
+	spinlock_t lock;
 };
 
 /**
@@ -423,7 +429,7 @@ static void shm_uncharge(struct shm_user *user, unsigned long pages)
 
 /* Kernel clients are told by a work item, whoever and wherever we are. */
 static bool shm_mark_clients(struct shm_kernel_region *region,
-			     const struct shm_kernel_client *except, bool kick)
+			     const struct shm_kernel_client *except, int due)
 {
 	struct shm_kernel_client *client;
 	bool any = false;
@@ -432,10 +438,7 @@ static bool shm_mark_clients(struct shm_kernel_region *region,
 	list_for_each_entry_rcu(client, &region->clients, link) {
 		if (client == except)
 			continue;
-		if (kick)
-			WRITE_ONCE(client->kicked, true);
-		else
-			WRITE_ONCE(client->peers_changed, true);
+		set_bit(due, &client->due);
 		any = true;
 	}
 	return any;
@@ -452,12 +455,15 @@ static void shm_run_clients(struct work_struct *work)
 		const struct shm_kernel_client_ops *ops = client->ops;
 
 		/* Cleared first: what happens from here on is told once more. */
-		if (xchg(&client->peers_changed, false) && ops->peers_changed)
+		if (test_and_clear_bit(SHM_DUE_PEERS_CHANGED, &client->due) &&
+		    ops->peers_changed)
 			ops->peers_changed(client);
-		if (xchg(&client->kicked, false) && ops->kick)
+		if (test_and_clear_bit(SHM_DUE_KICK, &client->due) && ops->kick)
 			ops->kick(client);
 	}
 }
+
+#define SHM_POLL_EVENTS	(EPOLLIN | EPOLLRDNORM)
 
 /* Everybody: the waiters of one peer must not stand in for those of another. */
 static void shm_wake_up(struct shm_kernel_region *region, __poll_t mask)
@@ -471,22 +477,23 @@ static void shm_wake(struct irq_work *wake)
 		container_of(wake, struct shm_kernel_region, wake);
 	struct shm_kernel_client *client;
 
-	shm_wake_up(region, EPOLLIN);
+	shm_wake_up(region, SHM_POLL_EVENTS);
 	guard(rcu)();
 	list_for_each_entry_rcu(client, &region->clients, link)
-		if (READ_ONCE(client->kicked))
+		if (test_bit(SHM_DUE_KICK, &client->due))
 			queue_work(system_dfl_wq, &region->work);
 }
 
 /* Return: how often it has happened, this time included. */
 static u32 shm_happen(struct shm_kernel_region *region, enum shm_event event)
 {
+	/* Fully ordered: who sees the count sees what it is about. */
 	u32 count = atomic_inc_return(&region->happened[event]);
 
-	/* The count before the look at who waits: pairs with prepare_to_wait(). */
+	/* Nor can the look at who waits come before it; see prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
 		shm_wake_up(region, event == SHM_WAS_REVOKED ?
-				    EPOLLIN | EPOLLHUP : EPOLLIN);
+				    SHM_POLL_EVENTS | EPOLLHUP : SHM_POLL_EVENTS);
 	return count;
 }
 
@@ -506,7 +513,7 @@ static u32 shm_peer_event(struct shm_kernel_region *region,
 
 	atomic_long_add(came ? 1 : -1, &shm_nr_peers);
 	trace_shm_kernel_peer(region->id, came, client, shm_count_peers(region));
-	if (shm_mark_clients(region, client, false))
+	if (shm_mark_clients(region, client, SHM_DUE_PEERS_CHANGED))
 		queue_work(system_dfl_wq, &region->work);
 	return count;
 }
@@ -1171,9 +1178,11 @@ static void shm_evict_inode(struct inode *inode)
 		rb_erase(&region->id_link, &shm_regions);
 		shm_nr_regions--;
 	}
-	/* Nobody rings any more, but what was rung may be under way. */
-	irq_work_sync(&region->wake);
-	cancel_work_sync(&region->work);
+	/* Can take a grace period, which regions without clients are spared. */
+	if (region->had_clients) {
+		irq_work_sync(&region->wake);
+		cancel_work_sync(&region->work);
+	}
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	kvfree(shm_table(region));
@@ -1723,23 +1732,34 @@ static void shm_show_fdinfo(struct seq_file *m, struct file *file)
  * Event files
  */
 
-static bool shm_events_pending(struct shm_event_file *ef)
+/* Return: how often others rang, or less if we ring just now. */
+static s64 shm_unread_rings(const struct shm_event_file *ef)
 {
-	const struct shm_kernel_region *region = ef->region;
+	/* Whoever sees the ring sees what was stored before it. */
+	s64 rings = atomic64_read_acquire(&ef->region->rings);
+
+	return rings - atomic64_read(&ef->rings);
+}
+
+static bool shm_events_pending(const struct shm_event_file *ef)
+{
 	int i;
 
-	guard(spinlock)(&ef->lock);
+	if (shm_unread_rings(ef) > 0)
+		return true;
 	for (i = 0; i < SHM_NR_EVENTS; i++)
-		if (atomic_read(&region->happened[i]) != ef->seen[i])
+		if (atomic_read(&ef->region->happened[i]) !=
+		    READ_ONCE(ef->seen[i]))
 			return true;
-	return atomic64_read(&region->rings) != ef->rings;
+	return false;
 }
 
 static u32 shm_take_event(struct shm_event_file *ef, enum shm_event event)
 {
 	u32 before = ef->seen[event];
 
-	ef->seen[event] = atomic_read(&ef->region->happened[event]);
+	WRITE_ONCE(ef->seen[event],
+		   atomic_read_acquire(&ef->region->happened[event]));
 	return ef->seen[event] - before;
 }
 
@@ -1747,15 +1767,11 @@ static u32 shm_take_event(struct shm_event_file *ef, enum shm_event event)
 static bool shm_take_events(struct shm_event_file *ef,
 			    struct shm_kernel_events *events)
 {
-	u64 rings;
-
 	guard(spinlock)(&ef->lock);
-	rings = atomic64_read(&ef->region->rings);
-	events->rings = rings - ef->rings;
-	ef->rings = rings;
+	events->rings = max(shm_unread_rings(ef), 0);
+	atomic64_add(events->rings, &ef->rings);
 	/* In this order nobody is seen to go who was not seen to come. */
 	events->peers_gone = shm_take_event(ef, SHM_PEER_WENT);
-	smp_rmb();
 	events->peers_come = shm_take_event(ef, SHM_PEER_CAME);
 	events->resized = shm_take_event(ef, SHM_RESIZED);
 	events->sealed = shm_take_event(ef, SHM_SEALED);
@@ -1771,7 +1787,7 @@ static void shm_return_events(struct shm_event_file *ef,
 			      const struct shm_kernel_events *events)
 {
 	scoped_guard(spinlock, &ef->lock) {
-		ef->rings -= events->rings;
+		atomic64_sub(events->rings, &ef->rings);
 		ef->seen[SHM_PEER_CAME] -= events->peers_come;
 		ef->seen[SHM_PEER_WENT] -= events->peers_gone;
 		ef->seen[SHM_RESIZED] -= events->resized;
@@ -1779,7 +1795,7 @@ static void shm_return_events(struct shm_event_file *ef,
 		ef->seen[SHM_WAS_REVOKED] -= events->revoked;
 	}
 	/* Another reader of the file may have found nothing meanwhile. */
-	shm_wake_up(ef->region, EPOLLIN);
+	shm_wake_up(ef->region, SHM_POLL_EVENTS);
 }
 
 static bool shm_events_over(const struct shm_event_file *ef)
@@ -1838,16 +1854,15 @@ static ssize_t shm_events_write(struct file *file, const char __user *buf,
 	/* So that no sum of what others write comes back to what was read. */
 	times = min(times, U32_MAX);
 
-	/* Both or none, for those who read this file: we do not ring ourselves. */
-	scoped_guard(spinlock, &ef->lock) {
-		atomic64_add(times, &region->rings);
-		ef->rings += times;
-	}
+	atomic64_add(times, &ef->rings);
+	/* Whoever sees the ring sees what was stored before it. */
+	smp_mb__before_atomic();
+	atomic64_add(times, &region->rings);
 	trace_shm_kernel_notify(region->id, times, false);
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
-		shm_wake_up(region, EPOLLIN);
-	if (!list_empty(&region->clients) && shm_mark_clients(region, NULL, true))
+		shm_wake_up(region, SHM_POLL_EVENTS);
+	if (!list_empty(&region->clients) && shm_mark_clients(region, NULL, SHM_DUE_KICK))
 		queue_work(system_dfl_wq, &region->work);
 	return sizeof(times);
 }
@@ -1859,11 +1874,11 @@ static __poll_t shm_events_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &ef->region->wait, wait);
 	if (shm_events_pending(ef))
-		mask |= EPOLLIN | EPOLLRDNORM;
+		mask |= SHM_POLL_EVENTS;
 	if (file->f_mode & FMODE_WRITE)
 		mask |= EPOLLOUT | EPOLLWRNORM;
 	if (shm_events_over(ef))
-		mask |= EPOLLHUP | EPOLLIN | EPOLLRDNORM;
+		mask |= EPOLLHUP | SHM_POLL_EVENTS;
 	return mask;
 }
 
@@ -1886,8 +1901,8 @@ static void shm_events_show_fdinfo(struct seq_file *m, struct file *file)
 		return;
 	shm_fill_info(ef->region, info);
 	shm_show_region(m, info);
-	guard(spinlock)(&ef->lock);
-	seq_printf(m, "shm_kernel-unread-rings:\t%llu\n", info->rings - ef->rings);
+	seq_printf(m, "shm_kernel-unread-rings:\t%lld\n",
+		   max(shm_unread_rings(ef), 0));
 }
 
 static const struct file_operations shm_events_fops = {
@@ -1921,7 +1936,7 @@ static struct file *shm_open_events(struct shm_kernel_region *region, int flags)
 	ef->region = region;
 	spin_lock_init(&ef->lock);
 	shm_hold(region);
-	ef->rings = atomic64_read(&region->rings);
+	atomic64_set(&ef->rings, atomic64_read(&region->rings));
 	for (i = 0; i < SHM_NR_EVENTS; i++)
 		ef->seen[i] = atomic_read(&region->happened[i]);
 	/* Of two that come at once, one is told of the other. */
@@ -2686,8 +2701,10 @@ shm_kernel_attach(struct shm_kernel_region *region,
 	client->ops = ops;
 	client->data = data;
 	shm_hold(region);
-	scoped_guard(mutex, &region->clients_lock)
+	scoped_guard(mutex, &region->clients_lock) {
+		region->had_clients = true;
 		list_add_tail_rcu(&client->link, &region->clients);
+	}
 	shm_peer_event(region, client, true);
 	return client;
 }
@@ -2748,18 +2765,22 @@ EXPORT_SYMBOL_GPL(shm_kernel_peers);
  * With nobody waiting this is an addition and a look. Otherwise it wakes them
  * through an irq_work, so that it can be called with any lock held.
  *
- * Context: Any: process, soft and hard interrupt, NMI, with interrupts disabled
- *	or not, on PREEMPT_RT too.
+ * What was stored before is visible to whoever is told.
+ *
+ * Context: Any: process, soft and hard interrupt, with interrupts disabled or
+ *	not, on PREEMPT_RT too; NMI unless CONFIG_GENERIC_ATOMIC64.
  */
 void shm_kernel_notify(struct shm_kernel_client *client)
 {
 	struct shm_kernel_region *region = client->region;
 	bool others;
 
+	/* Whoever sees the ring, or is kicked, sees what was stored before it. */
+	smp_mb__before_atomic();
 	atomic64_inc(&region->rings);
 	trace_shm_kernel_notify(region->id, 1, true);
 	others = !list_is_singular(&region->clients) &&
-		 shm_mark_clients(region, client, true);
+		 shm_mark_clients(region, client, SHM_DUE_KICK);
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait) || others)
 		irq_work_queue(&region->wake);

@@ -321,7 +321,8 @@ __shm_kernel_ring_reserve_nmi(struct shm_kernel_ring_writer *writer, u32 len)
 	struct shm_kernel_ring_slot slot;
 	int err;
 
-	if (!raw_spin_trylock(&writer->lock))
+	/* Without CONFIG_SMP it says yes whoever has the lock. */
+	if (!IS_ENABLED(CONFIG_SMP) || !raw_spin_trylock(&writer->lock))
 		return shm_ring_no_slot(shm_ring_drop(writer, -EBUSY));
 	err = shm_kernel_ring_reserve(writer, len, &slot);
 	raw_spin_unlock(&writer->lock);

@@ -312,6 +312,9 @@ struct shm_kernel_seals {
  *  - poll() says POLLIN when read() would not block, POLLOUT if the file may
  *    ring, and POLLHUP once the region was revoked.
  *
+ * Whoever is told of a ring, or of anything else, sees what was stored in the
+ * region before it happened.
+ *
  * Once a revoked region's last events were read, read() and write() are ENODEV.
  *
  * Return: an event file descriptor with O_CLOEXEC set.
