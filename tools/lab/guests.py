@@ -152,7 +152,7 @@ class Guest:
         }
         environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED}
         environment.update(self.environment)
-        environment["PATH"] = ":".join([*map(str, self.tool_dirs), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+        environment["PATH"] = ":".join([*map(str, self.tool_dirs), str(self.build.sample_programs), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
         environment["HOME"] = "/tmp"
         environment["LAB_GUEST"] = self.kind
         environment["LAB_DIR"] = str(directory)

@@ -81,6 +81,12 @@ class Build:
         return self.source.work / "headers"
 
 
+    @property
+    def sample_programs(self):
+        """The directory of the user-space halves of the samples."""
+        return self.source.work / "samples"
+
+
 def jobs():
     return len(os.sched_getaffinity(0))
 
@@ -199,6 +205,19 @@ def install_headers(src, variant, directory, env):
             raise LabError(f"installing {path} failed: {proc.tail(done.stderr, 2)}")
 
 
+def build_samples(build):
+    """The samples' programs. kbuild could, but not for User-Mode Linux, and only after a headers_install of everything."""
+    directory = build.source.patched / "samples" / "shm_kernel"
+    shutil.rmtree(build.sample_programs, ignore_errors=True)
+    build.sample_programs.mkdir()
+    for code in sorted(directory.glob("*_user.c")):
+        done = proc.attempt(["gcc", "-O2", "-Wall", "-Wextra", "-isystem", build.headers, "-o", build.sample_programs / code.stem, code])
+        if done.returncode:
+            raise LabError(f"building samples/shm_kernel/{code.name} failed: {first_error(done.stderr)}")
+        for line in re.findall(r"^\S+:\d+:\d+: warning: .*$", done.stderr, re.M):
+            warn(line)
+
+
 def install_modules(build):
     """All modules in one directory, where both insmod and modprobe find them."""
     shutil.rmtree(build.modprobe_base, ignore_errors=True)
@@ -260,5 +279,6 @@ def build(variant, kernel=None, newest=False):
             raise LabError(f"the build made no {result.module.name}: does the series add it to drivers/char/Makefile?")
         install_headers(src, variant, directory, env)
         install_modules(result)
+        build_samples(result)
         stamp.write(json.dumps(key))
     return result

@@ -23,6 +23,10 @@ SELFTEST_PARAMS = "regions=plain:3M,pages:64K:small,line:64K:contig:mode=0640"
 SHMTOOL_PARAMS = "regions=cam:1M:mode=0640,left:64K:contig"
 
 
+# Examples of the SDK that read the sample's ring.
+SDK_READERS = ()
+
+
 class Context:
     """What the suites share: the builds, each made when the first suite asks for it."""
 
@@ -121,6 +125,26 @@ def consumer_programs(context, _):
     return [runner.Program(program.name, [program], "exit", 60) for program in context.consumer()]
 
 
+def guest_file(name):
+    return paths.LAB / "guest" / name
+
+
+def sample_programs(*_):
+    return [runner.Program("samples", ["sh", guest_file("samples.sh")], "tap", 300)]
+
+
+def tracepoint_programs(*_):
+    return [runner.Program("tracepoints", [sys.executable, "-B", guest_file("tracepoints.py"), "--client"], "tap", 120)]
+
+
+def soak_programs(context, build):
+    """The soak of the samples, with every reader that there is: without the program, with shmtool, with the SDK."""
+    readers = ["shm_kernel_sched_user", "shm_kernel_sched_user 1000", "shmtool ring sched", "shmtool watch sched", "shmtool wait sched", *SDK_READERS]
+    seconds = 10 if context.quick else 30 if build.variant is kernel.SAN else 60
+    script = build.source.patched / "samples" / "shm_kernel" / "soak.sh"
+    return [runner.Program("soak", ["sh", script, str(seconds)], "tap", 600, "", [f"READERS={';'.join(readers)}"])]
+
+
 def checker(script, *words):
     def programs(context, _):
         arguments = words[:1] if context.quick else words[1:]
@@ -144,6 +168,9 @@ SUITES = [
     Suite("sdk", in_guest(sdk_programs), ("uml", "qemu"), ("userspace",)),
     Suite("consumer", in_guest(consumer_programs), ("uml",), ("userspace",)),
     Suite("shmtool", in_guest(shmtool_programs, SHMTOOL_PARAMS), ("uml",), ("userspace",)),
+    Suite("samples", in_guest(sample_programs), ("uml", "uml-san", "qemu")),
+    Suite("tracepoints", in_guest(tracepoint_programs), ("uml", "qemu")),
+    Suite("soak", in_guest(soak_programs), ("uml", "uml-san", "qemu"), ("userspace",)),
     Suite("fsx", in_guest(checker("fsx", "1000", "5000"), CHECKER_PARAMS), ("uml", "qemu"), ("userspace",)),
     Suite("fio", in_guest(checker("fio"), CHECKER_PARAMS), ("uml", "qemu"), ("userspace", "checkers")),
     Suite("stress-ng", in_guest(checker("stress", "1", "2"), CHECKER_PARAMS), ("uml",), ("userspace", "checkers")),
