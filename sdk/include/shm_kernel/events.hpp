@@ -120,8 +120,9 @@ public:
 
 	/**
 	 * Rings for every other peer, kernel clients included. @a times is what
-	 * is added to their counts: any number but 0 and the largest one. Never
-	 * waits.
+	 * is added to their counts, at most 2^32 - 1: more is as many, but for 0
+	 * and the largest number of all, which are invalid. Never waits.
+	 * Whoever is told of it sees what was stored in the region before.
 	 */
 	void ring(std::uint64_t times = 1);
 	void ring(std::uint64_t times, std::error_code &error) noexcept;
