@@ -6,6 +6,8 @@ is changed: the sources list, the package lists and the downloads are all the la
 """
 
 import re
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -191,6 +193,31 @@ class PrivateApt:
                 raise packages.explain(said, f"downloading {package}")
             now.result = f"{debs[0].stat().st_size >> 20} MiB"
         return debs[0]
+
+
+def unpack_packages(apt, names, suites, wanted, into):
+    """Unpack what matches the glob patterns WANTED in the packages NAMES, from the first of SUITES that has them all, into INTO."""
+    archives = debian_archives(machine_entries())
+    if not archives:
+        raise LabError("this machine's apt knows no Debian archive")
+    trouble = None
+    for archive in archives:
+        for suite in suites:
+            trouble_here = apt.update(archive, suite)
+            trouble = trouble or trouble_here
+            if trouble_here or apt.run("apt-cache", "show", "--no-all-versions", *names).returncode:
+                continue
+            for name in names:
+                unpack(apt.download(name, paths.make_dir(into / "download")), wanted, into)
+            shutil.rmtree(into / "download")
+            return
+    raise trouble or LabError(f"no {' '.join(names)} in {' or '.join(suites)} of the Debian archive")
+
+
+def unpack(deb, wanted, into):
+    """Those files of the package DEB that match a glob pattern of WANTED; most packages have none for most patterns."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as stream:
+        proc.attempt(["tar", "-x", "-C", into, "--wildcards", *wanted], stdin=stream.stdout)
 
 
 def find_kernel_source(apt, wanted, suites):

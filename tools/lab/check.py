@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+import aptsource
 import kernel
 import packages
 import patches
@@ -51,10 +52,10 @@ class Workshop:
         """A small kernel with the driver in STATE ('y', 'm' or 'n')."""
         paths.make_dir(output)
         text = (paths.LAB / "configs" / "uml.config").read_text(encoding="utf-8") if arch == "um" else CROSS_CONFIG
-        text = re.sub(r"^CONFIG_SHM_KERNEL_\w+=.*$", "", text, flags=re.M)
+        text = re.sub(r"^CONFIG_\w*SHM_KERNEL_\w+=.*$", "", text, flags=re.M)
         text = text.replace("CONFIG_PROVE_LOCKING=y", "")
         if state != "n":
-            text += f"CONFIG_SHM_KERNEL_DRIVER={state}\nCONFIG_SHM_KERNEL_DRIVER_KUNIT_TEST={state}\n"
+            text += "".join(f"CONFIG_{symbol}={state}\n" for symbol in OURS) + "".join(f"CONFIG_{symbol}=m\n" for symbol in OUR_SAMPLES)
         allconfig = output / "all.config"
         allconfig.write_text(text, encoding="utf-8")
         done = self.make(output, arch, "-s", f"KCONFIG_ALLCONFIG={allconfig}", "allnoconfig", tree=tree, **kwargs)
@@ -62,7 +63,13 @@ class Workshop:
             raise LabError(kernel.first_error(done.stderr + done.stdout))
 
 
-CROSS_CONFIG = "CONFIG_MMU=y\nCONFIG_MODULES=y\nCONFIG_PRINTK=y\nCONFIG_DEBUG_FS=y\nCONFIG_KUNIT=y\nCONFIG_COMPAT=y\nCONFIG_TRANSPARENT_HUGEPAGE=y\n"
+OURS = ("SHM_KERNEL_DRIVER", "SHM_KERNEL_DRIVER_KUNIT_TEST", "SHM_KERNEL_RING_KUNIT_TEST", "SHM_KERNEL_API_KUNIT_TEST")
+OUR_SAMPLES = ("SAMPLE_SHM_KERNEL_MINIMAL", "SAMPLE_SHM_KERNEL_SCHED")
+
+CROSS_CONFIG = "".join(
+    f"CONFIG_{symbol}=y\n"
+    for symbol in "MMU MODULES PRINTK DEBUG_FS KUNIT COMPAT TRANSPARENT_HUGEPAGE SMP FTRACE ENABLE_DEFAULT_TRACERS SAMPLES".split()
+)
 
 
 def our_complaints(text, pattern=r"(?:warning|error): "):
@@ -102,7 +109,7 @@ def kernel_doc(workshop):
     if not script:
         return [results.skipped("kernel-doc", "this kernel has no such script")]
     found = []
-    for path in workshop.ours(r"^(drivers|include)/.*\.[ch]$"):
+    for path in workshop.ours(r"^(drivers|include|samples)/.*\.[ch]$"):
         if not re.search("shm_kernel", path):
             continue
         done = proc.attempt([script, "-none", workshop.tree / path], cwd=workshop.tree)
@@ -113,7 +120,7 @@ def kernel_doc(workshop):
 
 def driver_objects(workshop, output, arch, words, **kwargs):
     """Compile our objects anew in OUTPUT; returns what make said."""
-    names = [path[:-2] + ".o" for path in workshop.ours(r"^drivers/char/shm_kernel.*\.c$")]
+    names = [path[:-2] + ".o" for path in workshop.ours(r"^(drivers/char|samples/shm_kernel)/shm_kernel.*\.c$") if not path.endswith("_user.c")]
     for name in names:
         (output / name).unlink(missing_ok=True)
     return workshop.make(output, arch, *words, *names, **kwargs)
@@ -160,7 +167,8 @@ def each_patch(workshop):
             for kind in kinds:
                 now.progress(f"[{number}/{len(commits)} ={kind}]", force=now.live)
                 workshop.configure(output, kind, tree=tree)
-                done = workshop.make(output, "um", "W=1", "drivers/char/", tree=tree)
+                directories = [name for name in ("drivers/char/", "samples/shm_kernel/") if (tree / name).is_dir()]
+                done = workshop.make(output, "um", "W=1", *directories, tree=tree)
                 found.append(judge(f"{number:02d} ={kind} {subject}", done, our_complaints(done.stderr + done.stdout)))
     shutil.rmtree(state_of, ignore_errors=True)
     shutil.rmtree(tree, ignore_errors=True)
@@ -197,6 +205,58 @@ def cross(workshop):
     return found
 
 
+HERD = ("herdtools7", "libc6", "libgmp10")
+HERD_FILES = ("./usr/bin/herd7", "./usr/share/herdtools7/herd/*", "*/ld-linux*", "*/libc.so*", "*/libm.so*", "*/libgmp.so*")
+
+
+def herd():
+    """The words that run herd7: the machine's, or one of Debian's in the cache, with the libraries that it wants."""
+    if shutil.which("herd7"):
+        return ["herd7"]
+    root = paths.make_dir(paths.cache() / "herd7")
+    program = root / "usr" / "bin" / "herd7"
+    with paths.locked(root):
+        if not program.exists():
+            paths.need_space(root, 400, "fetching herd7")
+            # A part of an unfinished download must not look like all of it.
+            new = root / "new"
+            shutil.rmtree(new, ignore_errors=True)
+            aptsource.unpack_packages(aptsource.PrivateApt(root / "apt"), HERD, ("testing", "unstable"), HERD_FILES, paths.make_dir(new))
+            shutil.rmtree(root / "usr", ignore_errors=True)
+            (new / "usr").rename(root / "usr")
+            for leftover in (new, root / "apt"):
+                shutil.rmtree(leftover)
+    loaders = sorted(root.glob("usr/lib/*/ld-linux*"))
+    if not loaders:
+        raise LabError("Debian's libc6 has no program loader where it is looked for")
+    return [loaders[0], "--library-path", loaders[0].parent, program, "-set-libdir", root / "usr" / "share" / "herdtools7" / "herd"]
+
+
+def litmus(workshop):
+    """The ordering of the ring, argued to the kernel's memory model. A test says in its comment what is to come out."""
+    files = sorted((paths.CHECKOUT / "drivers-char-shm" / "litmus").glob("*.litmus"))
+    if not files:
+        return [results.failed("litmus", "there are no tests in drivers-char-shm/litmus")]
+    try:
+        command = herd()
+    except LabError as err:
+        return [results.skipped("litmus", f"no herd7: {err}")]
+    found = []
+    for file in files:
+        done = proc.attempt([*command, "-conf", "linux-kernel.cfg", file], cwd=workshop.tree / "tools" / "memory-model")
+        wanted = re.search(r"^ \* Result: (Never|Sometimes|Always)$", file.read_text(encoding="utf-8"), re.M)
+        seen = re.search(r"^Observation \S+ (Never|Sometimes|Always) ", done.stdout, re.M)
+        # herd7 warns of a data race in "Flag" lines and ends well.
+        flags = re.findall(r"^Flag .*$", done.stdout, re.M)
+        if not wanted:
+            found.append(results.failed(file.name, "it has no line ' * Result: Never', 'Sometimes' or 'Always'"))
+        elif not seen or seen[1] != wanted[1] or flags:
+            found.append(results.failed(file.name, "\n".join([f"Result: {wanted[1]} was wanted", done.stdout.rstrip(), done.stderr.rstrip()])))
+        else:
+            found.append(results.passed(f"{file.name}: {seen[1]}"))
+    return found
+
+
 def formatting(_):
     if not (paths.CHECKOUT / ".clang-format").exists():
         return [results.skipped("clang-format", "the checkout has no .clang-format")]
@@ -229,6 +289,7 @@ CHECKS = (
     ("kernel-doc", kernel_doc),
     ("W=1", w1),
     ("sparse", sparse),
+    ("litmus", litmus),
     ("each-patch", each_patch),
     ("clang", clang),
     ("cross", cross),
