@@ -13,18 +13,23 @@ else
 	bold='' blue='' plain=''
 fi
 
-# A heading, and what is about to happen.
+# A heading, or none if it is empty, and what is about to happen.
 tell()
 {
-	printf '\n%s%s%s\n' "$bold" "$1" "$plain"
+	[ -z "$1" ] || printf '\n%s%s%s\n' "$bold" "$1" "$plain"
 	shift
 	[ $# -eq 0 ] || printf '%s\n' "$@"
+}
+
+show()
+{
+	printf '%s$ %s%s\n' "$blue" "$*" "$plain"
 }
 
 # Show a command and run it. That it fails is a failure of the demo.
 run()
 {
-	printf '%s$ %s%s\n' "$blue" "$*" "$plain"
+	show "$@"
 	if "$@" >/tmp/said 2>&1; then
 		sed 's/^/  /' /tmp/said
 	else
@@ -32,6 +37,15 @@ run()
 		sed 's/^/  /' /tmp/said
 		echo "  (exit status $?, which should not be)"
 	fi
+}
+
+# until_true COMMAND...: wait for it to succeed, a second at most.
+until_true()
+{
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		"$@" && return
+		sleep 0.05
+	done
 }
 
 printf '%sshm_kernel: memory that the kernel and user space share, and in which locks work%s\n' "$bold" "$plain"
@@ -59,22 +73,56 @@ tell "4. Boost.Interprocess on a named region" \
 	"that the memory comes from is not Boost's."
 run boost_queue
 
-tell "5. Nothing is left behind" \
+tell "5. The kernel as a peer" \
+	"A module makes a region with a ring in it and publishes every context switch there;" \
+	"a program reads the records where the kernel wrote them, without a system call."
+run modprobe shm_kernel_sched
+run shm_kernel_sched_user 8
+tell "" "Doorbells ring in both directions: this program asks a module for a square root."
+run modprobe shm_kernel_minimal
+run shm_kernel_minimal_user 1764
+run rmmod shm_kernel_minimal
+tell "" "Whoever waits sees the others come and go, killed ones and unloaded modules, too."
+show 'shmtool watch sched &'
+shmtool watch sched >/tmp/watched &
+watcher=$!
+until_true grep -q watching /tmp/watched
+show 'shmtool wait sched &'
+shmtool wait sched >/dev/null &
+waiting=$!
+until_true grep -q came /tmp/watched
+run kill -9 $waiting
+until_true grep -q went /tmp/watched
+run rmmod shm_kernel_sched
+until_true grep -q 'no others' /tmp/watched
+kill $watcher
+echo "What the first one has printed:"
+sed 's/^/  /' /tmp/watched
+if ! grep -q 'no others' /tmp/watched; then
+	echo "  (it has not seen the kernel go, which should not be)"
+	failed=1
+fi
+
+named()
+{
+	shmtool list --names | grep -qx "$1"
+}
+
+not_named()
+{
+	! named "$1"
+}
+
+tell "6. Nothing is left behind" \
 	"The name of a region ends with its last user, even one that is killed."
 sleep 100 | boost_queue produce frames >/dev/null &
 producer=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	shmtool list --names | grep -qx frames && break
-	sleep 0.1
-done
+until_true named frames
 run shmtool list
 run kill -9 $producer
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-	shmtool list --names | grep -qx frames || break
-	sleep 0.1
-done
+until_true not_named frames
 run shmtool list
-if shmtool list --names | grep -qx frames; then
+if named frames; then
 	echo "  (the region is still there, which should not be)"
 	failed=1
 fi
