@@ -184,16 +184,16 @@ static void give_back(struct reader *reader, __u32 least)
 static bool next(struct reader *reader, struct shm_kernel_sched_switch *copy)
 {
 	struct shm_kernel_ring_record *record;
-	__u32 len, cells;
+	__u32 tries, len, cells;
 	bool skip;
 
-	for (;;) {
+	/* Nobody shall keep us here: not more than a lap. */
+	for (tries = 0; tries <= reader->mask; tries++) {
 		record = look(reader);
 		if (!record) {
 			if (was_lapped(reader))
 				continue;
-			give_back(reader, 1);
-			return false;
+			break;
 		}
 		len = __atomic_load_n(&record->len, __ATOMIC_RELAXED);
 		skip = len & SHM_KERNEL_RING_SKIP;
@@ -213,6 +213,8 @@ static bool next(struct reader *reader, struct shm_kernel_sched_switch *copy)
 		if (!skip && len == sizeof(*copy))
 			return true;
 	}
+	give_back(reader, 1);
+	return false;
 }
 
 /* Asks for the doorbell; returns whether there is a record already. */
