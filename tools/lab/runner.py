@@ -60,7 +60,7 @@ def on_host(programs, progress):
 
 
 # A report about locks switches lockdep off for good.
-LOOK_AT_LOCKDEP = 'sed -n "s/^ *debug_locks: *//p" /proc/lockdep_stats >"$LAB_DIR/lockdep" 2>/dev/null'
+LOOK_AT_LOCKDEP = 'sed -n "s/^ *debug_locks: *//p" /proc/lockdep_stats >"$LAB_DIR/lockdep" 2>/dev/null || :'
 
 
 def guest_script(programs):
@@ -230,4 +230,4 @@ def unload_all(build):
     """The shell words that unload every module of ours that is loaded."""
     names = " ".join(module.stem for module in build.modules)
     # What uses another one goes before it: as many rounds as there can be in a row.
-    return f"for _ in 1 2 3 4; do for module in {names}; do [ ! -e /sys/module/$module ] || rmmod $module 2>/dev/null; done; done; ! ls -d /sys/module/shm_kernel*"
+    return f"for _ in 1 2 3 4; do for module in {names}; do [ ! -e /sys/module/$module ] || rmmod $module 2>/dev/null; done; done; ! ls -d /sys/module/shm_kernel* 2>/dev/null || exit 1"

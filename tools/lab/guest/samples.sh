@@ -61,8 +61,8 @@ for words in "" "overwrite=1" "delay=0 cells=64" "name=switches mode=0644"; do
 	*name=*) name=switches ;;
 	*) name=sched ;;
 	esac
-	says " shm_kernel_sche" shm_kernel_sched_user 100 $name
-	check $? "its program reads 100 switches, its own among them"
+	says '^[0-9.]* \[[0-9]*\] .*:[0-9]* .* ==> .*:[0-9]*$' shm_kernel_sched_user 100 $name
+	check $? "its program reads 100 switches"
 	[ "$(wc -l </tmp/said)" -ge 100 ]
 	check $? "and prints as many"
 	unload shm_kernel_sched
