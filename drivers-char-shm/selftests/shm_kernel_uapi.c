@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <linux/capability.h>
+#include <linux/shm_kernel_ring.h>
 #include "shm_kernel_util.h"
 #include "kselftest_harness.h"
 
@@ -112,6 +113,8 @@ union args {
 	struct shm_kernel_info info;
 	struct shm_kernel_list list;
 	struct shm_kernel_simple simple;
+	struct shm_kernel_seals seals;
+	struct shm_kernel_subscribe subscribe;
 	unsigned char bytes[2048];
 };
 
@@ -132,6 +135,8 @@ static const struct call calls[] = {
 	{ "CLEAR", SHM_KERNEL_IOC_CLEAR, SHM_KERNEL_SIMPLE_SIZE_VER0, false },
 	{ "RESET", SHM_KERNEL_IOC_RESET, SHM_KERNEL_SIMPLE_SIZE_VER0, false },
 	{ "REVOKE", SHM_KERNEL_IOC_REVOKE, SHM_KERNEL_SIMPLE_SIZE_VER0, false },
+	{ "ADD_SEALS", SHM_KERNEL_IOC_ADD_SEALS, SHM_KERNEL_SEALS_SIZE_VER0, false },
+	{ "SUBSCRIBE", SHM_KERNEL_IOC_SUBSCRIBE, SHM_KERNEL_SUBSCRIBE_SIZE_VER0, false },
 };
 
 #define NAMED	"kst-named"
@@ -178,6 +183,9 @@ TEST(layout)
 	EXPECT_EQ(SHM_KERNEL_INFO_SIZE_VER0, sizeof(struct shm_kernel_info));
 	EXPECT_EQ(SHM_KERNEL_LIST_SIZE_VER0, sizeof(struct shm_kernel_list));
 	EXPECT_EQ(SHM_KERNEL_SIMPLE_SIZE_VER0, sizeof(struct shm_kernel_simple));
+	EXPECT_EQ(SHM_KERNEL_SEALS_SIZE_VER0, sizeof(struct shm_kernel_seals));
+	EXPECT_EQ(SHM_KERNEL_SUBSCRIBE_SIZE_VER0, sizeof(struct shm_kernel_subscribe));
+	EXPECT_EQ(SHM_KERNEL_EVENTS_SIZE_VER0, sizeof(struct shm_kernel_events));
 
 	/* The same for 32-bit users: nothing may depend on their alignment. */
 	EXPECT_EQ(8, offsetof(struct shm_kernel_create, length));
@@ -185,12 +193,51 @@ TEST(layout)
 	EXPECT_EQ(8, offsetof(struct shm_kernel_name, name));
 	EXPECT_EQ(8, offsetof(struct shm_kernel_info, id));
 	EXPECT_EQ(40, offsetof(struct shm_kernel_info, mode));
-	EXPECT_EQ(72, offsetof(struct shm_kernel_info, tag));
-	EXPECT_EQ(104, offsetof(struct shm_kernel_info, name));
+	EXPECT_EQ(64, offsetof(struct shm_kernel_info, name_len));
+	EXPECT_EQ(68, offsetof(struct shm_kernel_info, seals));
+	EXPECT_EQ(72, offsetof(struct shm_kernel_info, peers));
+	EXPECT_EQ(76, offsetof(struct shm_kernel_info, clients));
+	EXPECT_EQ(80, offsetof(struct shm_kernel_info, rings));
+	EXPECT_EQ(88, offsetof(struct shm_kernel_info, tag));
+	EXPECT_EQ(120, offsetof(struct shm_kernel_info, name));
 	EXPECT_EQ(24, offsetof(struct shm_kernel_list, entry_size));
 
 	EXPECT_EQ(0x9b00, SHM_KERNEL_IOC_CREATE);
 	EXPECT_EQ(0x9b08, SHM_KERNEL_IOC_REVOKE);
+	EXPECT_EQ(0x9b09, SHM_KERNEL_IOC_ADD_SEALS);
+	EXPECT_EQ(0x9b0a, SHM_KERNEL_IOC_SUBSCRIBE);
+
+	/* As on a memfd. */
+	EXPECT_EQ(F_SEAL_SEAL, SHM_KERNEL_SEAL_SEAL);
+	EXPECT_EQ(F_SEAL_SHRINK, SHM_KERNEL_SEAL_SHRINK);
+	EXPECT_EQ(F_SEAL_GROW, SHM_KERNEL_SEAL_GROW);
+}
+
+/* What lies in memory between programs that were built at different times. */
+TEST(layout_of_events_and_rings)
+{
+	EXPECT_EQ(32, SHM_KERNEL_EVENTS_SIZE_VER0);
+	EXPECT_EQ(0, offsetof(struct shm_kernel_events, rings));
+	EXPECT_EQ(8, offsetof(struct shm_kernel_events, peers_come));
+	EXPECT_EQ(12, offsetof(struct shm_kernel_events, peers_gone));
+	EXPECT_EQ(16, offsetof(struct shm_kernel_events, resized));
+	EXPECT_EQ(20, offsetof(struct shm_kernel_events, sealed));
+	EXPECT_EQ(24, offsetof(struct shm_kernel_events, revoked));
+	EXPECT_EQ(28, offsetof(struct shm_kernel_events, peers));
+
+	EXPECT_EQ(128, sizeof(struct shm_kernel_ring));
+	EXPECT_EQ(16, offsetof(struct shm_kernel_ring, cells));
+	EXPECT_EQ(32, offsetof(struct shm_kernel_ring, tag));
+	EXPECT_EQ(256, sizeof(struct shm_kernel_ring_lane));
+	EXPECT_EQ(0, offsetof(struct shm_kernel_ring_lane, head));
+	EXPECT_EQ(4, offsetof(struct shm_kernel_ring_lane, oldest));
+	EXPECT_EQ(8, offsetof(struct shm_kernel_ring_lane, dropped));
+	EXPECT_EQ(12, offsetof(struct shm_kernel_ring_lane, producer));
+	EXPECT_EQ(16, offsetof(struct shm_kernel_ring_lane, waiting));
+	EXPECT_EQ(128, offsetof(struct shm_kernel_ring_lane, tail));
+	EXPECT_EQ(132, offsetof(struct shm_kernel_ring_lane, consumer));
+	EXPECT_EQ(136, offsetof(struct shm_kernel_ring_lane, blocked));
+	EXPECT_EQ(8, sizeof(struct shm_kernel_ring_record));
 }
 
 /* One region with a name, one without, and the state before the test. */
@@ -466,14 +513,14 @@ TEST_F(uapi, unknown_command)
 
 	memset(&args, 0, sizeof(args));
 	args.size = sizeof(args);
-	for (nr = SHM_KERNEL_CMD_REVOKE + 1; nr < 256; nr++) {
+	for (nr = SHM_KERNEL_CMD_SUBSCRIBE + 1; nr < 256; nr++) {
 		EXPECT_EQ(-1, ioctl(self->ctl, _IO(SHM_KERNEL_TYPE, nr), &args));
 		EXPECT_EQ(ENOTTY, errno) TH_LOG("control %u", nr);
 		EXPECT_EQ(-1, ioctl(self->named, _IO(SHM_KERNEL_TYPE, nr), &args));
 		EXPECT_EQ(ENOTTY, errno) TH_LOG("region %u", nr);
 	}
 	/* The same numbers with another type, or with a direction. */
-	for (nr = 0; nr <= SHM_KERNEL_CMD_REVOKE; nr++) {
+	for (nr = 0; nr <= SHM_KERNEL_CMD_SUBSCRIBE; nr++) {
 		EXPECT_EQ(-1, ioctl(self->ctl, _IO(SHM_KERNEL_TYPE + 1, nr), &args));
 		EXPECT_EQ(ENOTTY, errno);
 		EXPECT_EQ(-1, ioctl(self->named, _IOWR(SHM_KERNEL_TYPE, nr, int), &args));
@@ -512,6 +559,11 @@ TEST_F(uapi, unknown_flags)
 			if (call->cmd == SHM_KERNEL_IOC_CREATE && bit < 4)
 				continue;
 			if (call->cmd == SHM_KERNEL_IOC_OPEN && 1U << bit == O_RDWR)
+				continue;
+			if (call->cmd == SHM_KERNEL_IOC_ADD_SEALS && bit < 3)
+				continue;
+			if (call->cmd == SHM_KERNEL_IOC_SUBSCRIBE &&
+			    1U << bit == O_NONBLOCK)
 				continue;
 			expect_invalid(_metadata, fd, call, 4, 1U << bit);
 		}
@@ -1170,10 +1222,8 @@ TEST_F(uapi, list_pages)
 	ASSERT_LE(12, count);
 	for (i = 1; i < count; i++)
 		EXPECT_LT(entries[i - 1].id, entries[i].id);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		EXPECT_EQ(strlen(entries[i].name), entries[i].name_len);
-		EXPECT_EQ(0, entries[i].pad);
-	}
 
 	/* The pages' size makes no difference to what is in them. */
 	for (page = 1; page < 14; page++) {
@@ -1304,7 +1354,10 @@ TEST_F(uapi, info)
 			  info.numa_node);
 		EXPECT_EQ(strlen(FRESH), info.name_len);
 		EXPECT_STREQ(FRESH, info.name);
-		EXPECT_EQ(0, info.pad);
+		EXPECT_EQ(0, info.seals);
+		EXPECT_EQ(0, info.peers);
+		EXPECT_EQ(0, info.clients);
+		EXPECT_EQ(0, info.rings);
 		EXPECT_EQ(0, memcmp(arg.tag, info.tag, SHM_KERNEL_TAG_SIZE));
 		EXPECT_NE(0, info.capabilities & SHM_KERNEL_CAP_FUTEX);
 		EXPECT_NE(0, info.capabilities & SHM_KERNEL_CAP_GUP);
@@ -1393,6 +1446,48 @@ TEST_F(uapi, info_counts)
 	ASSERT_EQ(0, region_info(self->named, &info));
 	EXPECT_EQ(0, info.mappings);
 	EXPECT_TRUE(snapshot_same(self->ctl, &self->snap));
+}
+
+/* Peers are no files, and what they do is counted, in LIST as well. */
+TEST_F(uapi, info_peers)
+{
+	struct shm_kernel_info info, entries[MAX_ENTRIES];
+	const struct shm_kernel_info *entry;
+	__u64 ring = 7;
+	int a, b, count;
+
+	a = region_subscribe(self->named, 0);
+	ASSERT_LE(0, a);
+	b = region_subscribe(self->named, O_NONBLOCK);
+	ASSERT_LE(0, b);
+	EXPECT_EQ(sizeof(ring), write(a, &ring, sizeof(ring)));
+	ring = 0xffffffff;
+	EXPECT_EQ(sizeof(ring), write(b, &ring, sizeof(ring)));
+	ASSERT_EQ(0, region_info(self->named, &info));
+	EXPECT_EQ(1, info.files);
+	EXPECT_EQ(2, info.peers);
+	EXPECT_EQ(0, info.clients);
+	EXPECT_EQ(7 + 0xffffffffULL, info.rings);
+	EXPECT_EQ(0, info.seals);
+	ASSERT_EQ(0, region_add_seals(self->named, SHM_KERNEL_SEAL_GROW));
+
+	count = list_all(self->ctl, entries, MAX_ENTRIES, MAX_ENTRIES);
+	ASSERT_LT(0, count);
+	entry = list_find(entries, count, NAMED);
+	ASSERT_NE(NULL, entry);
+	EXPECT_EQ(1, entry->files);
+	EXPECT_EQ(2, entry->peers);
+	EXPECT_EQ(0, entry->clients);
+	EXPECT_EQ(7 + 0xffffffffULL, entry->rings);
+	EXPECT_EQ(SHM_KERNEL_SEAL_GROW, entry->seals);
+
+	close(a);
+	ASSERT_EQ(0, region_info(self->named, &info));
+	EXPECT_EQ(1, info.peers);
+	close(b);
+	ASSERT_EQ(0, region_info(self->named, &info));
+	EXPECT_EQ(0, info.peers);
+	EXPECT_EQ(7 + 0xffffffffULL, info.rings);
 }
 
 /* Counts of split, grown and moved mappings come down to nothing as well. */

@@ -121,6 +121,21 @@ static inline int region_revoke(int fd)
 	return region_simple(fd, SHM_KERNEL_IOC_REVOKE);
 }
 
+static inline int region_add_seals(int fd, __u32 seals)
+{
+	struct shm_kernel_seals arg = { .size = sizeof(arg), .seals = seals };
+
+	return ioctl(fd, SHM_KERNEL_IOC_ADD_SEALS, &arg);
+}
+
+/* Gives back an event file. */
+static inline int region_subscribe(int fd, __u32 flags)
+{
+	struct shm_kernel_subscribe arg = { .size = sizeof(arg), .flags = flags };
+
+	return ioctl(fd, SHM_KERNEL_IOC_SUBSCRIBE, &arg);
+}
+
 static inline int region_info(int fd, struct shm_kernel_info *info)
 {
 	memset(info, 0xcc, sizeof(*info));
@@ -146,6 +161,8 @@ struct stats {
 	long files;
 	long pages;
 	long users;
+	long peers;
+	long maps;
 };
 
 static inline int stats_read(struct stats *stats)
@@ -161,7 +178,9 @@ static inline int stats_read(struct stats *stats)
 		if (sscanf(line, "regions %ld", &stats->regions) == 1 ||
 		    sscanf(line, "files %ld", &stats->files) == 1 ||
 		    sscanf(line, "pages %ld", &stats->pages) == 1 ||
-		    sscanf(line, "users %ld", &stats->users) == 1)
+		    sscanf(line, "users %ld", &stats->users) == 1 ||
+		    sscanf(line, "peers %ld", &stats->peers) == 1 ||
+		    sscanf(line, "maps %ld", &stats->maps) == 1)
 			continue;
 	}
 	fclose(file);
@@ -196,9 +215,10 @@ static inline bool stats_return_to(const struct stats *want)
 		sleep_ms(10);
 	}
 	fprintf(stderr,
-		"# left behind: regions %ld files %ld pages %ld users %ld\n",
+		"# left behind: regions %ld files %ld pages %ld users %ld peers %ld maps %ld\n",
 		now.regions - want->regions, now.files - want->files,
-		now.pages - want->pages, now.users - want->users);
+		now.pages - want->pages, now.users - want->users,
+		now.peers - want->peers, now.maps - want->maps);
 	return false;
 }
 
