@@ -36,6 +36,9 @@ typedef uint64_t u64;
 #define smp_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
 
+#define CONFIG_SMP 1
+#define IS_ENABLED(option) (option)
+
 #define DIV_ROUND_UP(n, d) (((n) + (d)-1) / (d))
 #define IS_ALIGNED(x, a) (!((x) & ((a)-1)))
 #define round_up(x, y) ((((x)-1) | ((y)-1)) + 1)
@@ -52,11 +55,9 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-#define ATOMIC_INIT(i) { (int)(i) }
-
-static inline u32 atomic_inc_return(atomic_t *v)
+static inline void atomic_inc(atomic_t *v)
 {
-	return (u32)__atomic_add_fetch(&v->counter, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&v->counter, 1, __ATOMIC_RELAXED);
 }
 
 typedef struct {
