@@ -31,21 +31,45 @@ constexpr std::uint32_t turn = 64;
 /* What an empty reader looks at: nothing is ever there. */
 ring_reader_lane *no_lane() noexcept
 {
-	static ring_reader_lane none;
+	static const detail::ring_record nothing = {};
+	static ring_reader_lane none = [] {
+		ring_reader_lane lane;
+
+		lane.next = &nothing;
+		lane.bias = 1 - lane.sequence();
+		return lane;
+	}();
 
 	return &none;
 }
 
-const detail::ring_record *record_of(const ring_reader_lane &lane) noexcept
+/* Goes on at a position: until there is housekeeping, and not to the very end. */
+void go_to(ring_reader_lane &lane, std::uint32_t position) noexcept
 {
-	return reinterpret_cast<const detail::ring_record *>(
-		lane.cells +
-		std::size_t{lane.position & lane.mask} * ring_cell_size);
+	const std::uint32_t in_lane = position & lane.mask;
+	const std::uint32_t done = position - lane.mark;
+	const std::uint32_t room =
+		done < lane.stride
+			? std::min(lane.stride - done, lane.mask + 1 - in_lane)
+			: 0;
+
+	lane.next = reinterpret_cast<const detail::ring_record *>(
+		lane.cells + std::size_t{in_lane} * ring_cell_size);
+	lane.end = reinterpret_cast<std::uintptr_t>(lane.next) +
+		   std::uintptr_t{room} * ring_cell_size;
+	lane.bias += position - lane.position();
+}
+
+/* Housekeeping is done. */
+void mark(ring_reader_lane &lane) noexcept
+{
+	lane.mark = lane.position();
+	go_to(lane, lane.mark);
 }
 
 bool has_record(const ring_reader_lane &lane) noexcept
 {
-	return load_acquire(record_of(lane)->sequence) == lane.position + 1;
+	return load_acquire(lane.next->sequence) == lane.sequence();
 }
 
 /* Whether the writer has overwritten what was about to be read. */
@@ -54,7 +78,7 @@ bool was_lapped(const ring_reader_lane &lane, std::uint32_t &oldest) noexcept
 	/* What was read before @oldest; pairs with ring_writer::make_room(). */
 	std::atomic_thread_fence(std::memory_order_acquire);
 	oldest = load(lane.head->oldest);
-	return lane.position - oldest > lane.mask + 1;
+	return lane.position() - oldest > lane.mask + 1;
 }
 
 bool catch_up(ring_reader_lane &lane) noexcept
@@ -63,8 +87,8 @@ bool catch_up(ring_reader_lane &lane) noexcept
 
 	if (!was_lapped(lane, oldest))
 		return false;
-	lane.lost += std::uint64_t{oldest - lane.position} * ring_cell_size;
-	lane.position = oldest;
+	lane.lost += std::uint64_t{oldest - lane.position()} * ring_cell_size;
+	go_to(lane, oldest);
 	return true;
 }
 
@@ -89,9 +113,9 @@ struct ring_reader::impl
 	void give_back(ring_reader_lane &lane, std::uint32_t least,
 		       std::error_code &error) noexcept
 	{
-		if (overwrite || lane.position - lane.tail < least)
+		if (overwrite || lane.position() - lane.tail < least)
 			return;
-		lane.tail = lane.position;
+		lane.tail = lane.position();
 		/* After what was read there; pairs with find_room(). */
 		store_release(shared(lane).tail, lane.tail);
 		/*
@@ -244,19 +268,18 @@ void ring_reader::begin(void *memory, const detail::ring_shape &shape,
 	state.mask = shape.cells - 1;
 	state.index = lane;
 	if (shape.overwrite) {
-		/* What stays as it is leaves every record to copy_newest(). */
-		state.position = load(head->oldest);
+		/* Without a stride every record is copy_newest()'s. */
+		state.tail = load(head->oldest);
 	} else {
 		if (load(head->consumer) & SHM_KERNEL_RING_IN_KERNEL)
 			return;
-		state.position = load(head->tail);
+		state.tail = load(head->tail);
 		state.stride = shape.cells / 4;
 		if (shape.lanes > 1)
 			state.stride = std::min(state.stride, turn);
-		state.len_end = detail::max_record(shape.cells) + 1;
 	}
-	state.tail = state.position;
-	state.mark = state.position;
+	state.mark = state.tail;
+	go_to(state, state.tail);
 	m_impl->lanes.push_back(state);
 }
 
@@ -275,8 +298,8 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 		error = std::make_error_code(std::errc::operation_not_supported);
 		return {};
 	}
-	if (m_lane->position - m_lane->mark >= m_lane->stride) {
-		m_lane->mark = m_lane->position;
+	if (m_lane->position() - m_lane->mark >= m_lane->stride) {
+		mark(*m_lane);
 		if (!m_impl->hold)
 			m_impl->give_back(*m_lane, (m_lane->mask + 1) / 4,
 					  error);
@@ -298,17 +321,17 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 			continue;
 		}
 
-		const detail::ring_record *const record = record_of(lane);
+		const detail::ring_record *const record = lane.next;
 		const std::uint32_t len = load(record->len);
 		const std::uint32_t cells =
-			detail::cells_of(len, lane.position, lane.mask);
+			detail::cells_of(len, lane.position(), lane.mask);
 
 		if (!cells) {
 			m_lane = m_impl->after(m_lane);
 			error = errc::ring_corrupted;
 			return {};
 		}
-		lane.position += cells;
+		go_to(lane, lane.position() + cells);
 		if (!(len & SHM_KERNEL_RING_SKIP))
 			return {record + 1, len, lane.index};
 		empty = 0;
@@ -338,8 +361,9 @@ ring_reader::try_copy(void *buffer, std::size_t size,
 	if (!record)
 		return std::nullopt;
 	if (record.size() > size) {
-		m_lane->position -= detail::ring_cells(
-			static_cast<std::uint32_t>(record.size()));
+		const auto len = static_cast<std::uint32_t>(record.size());
+
+		go_to(*m_lane, m_lane->position() - detail::ring_cells(len));
 		error = std::make_error_code(std::errc::message_size);
 		return std::nullopt;
 	}
@@ -369,8 +393,8 @@ ring_reader::copy_newest(void *buffer, std::size_t size,
 	while (empty < m_impl->lanes.size() && skipped <= m_lane->mask) {
 		ring_reader_lane &lane = *m_lane;
 
-		if (lane.position - lane.mark >= turn) {
-			lane.mark = lane.position;
+		if (lane.position() - lane.mark >= turn) {
+			mark(lane);
 			m_lane = m_impl->after(m_lane);
 			continue;
 		}
@@ -384,10 +408,10 @@ ring_reader::copy_newest(void *buffer, std::size_t size,
 			continue;
 		}
 
-		const detail::ring_record *const record = record_of(lane);
+		const detail::ring_record *const record = lane.next;
 		const std::uint32_t len = load(record->len);
 		const std::uint32_t cells =
-			detail::cells_of(len, lane.position, lane.mask);
+			detail::cells_of(len, lane.position(), lane.mask);
 		const bool skip = len & SHM_KERNEL_RING_SKIP;
 
 		if (cells && !skip && len && len <= size)
@@ -405,7 +429,7 @@ ring_reader::copy_newest(void *buffer, std::size_t size,
 			error = std::make_error_code(std::errc::message_size);
 			return std::nullopt;
 		}
-		lane.position += cells;
+		go_to(lane, lane.position() + cells);
 		if (!skip)
 			return len;
 		empty = 0;
@@ -441,7 +465,7 @@ void ring_reader::skip_to_newest() noexcept
 {
 	if (overwrites())
 		for (ring_reader_lane &lane : m_impl->lanes)
-			lane.position = load(lane.head->head);
+			go_to(lane, load(lane.head->head));
 }
 
 void ring_reader::set_doorbell(int descriptor, std::error_code &error) noexcept

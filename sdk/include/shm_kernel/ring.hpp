@@ -266,6 +266,13 @@ void store_release(T &word, T value) noexcept
 	__atomic_store_n(&word, value, __ATOMIC_RELEASE);
 }
 
+/* Bytes of the cells of a record with a payload of so many bytes. */
+constexpr std::uint64_t ring_bytes(std::uint32_t len) noexcept
+{
+	return (len + std::uint64_t{sizeof(ring_record) + ring_cell_size - 1}) &
+	       ~std::uint64_t{ring_cell_size - 1};
+}
+
 /* Cells of a record with a payload of so many bytes. */
 constexpr std::uint32_t ring_cells(std::uint32_t len) noexcept
 {

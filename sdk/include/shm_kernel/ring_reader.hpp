@@ -31,7 +31,8 @@ public:
 	ring_view() noexcept = default;
 	ring_view(const void *data, std::size_t size,
 		  std::uint32_t lane) noexcept
-		: m_data(data), m_size(size), m_lane(lane)
+		: m_data(data), m_size(static_cast<std::uint32_t>(size)),
+		  m_lane(lane)
 	{
 	}
 
@@ -44,7 +45,8 @@ public:
 
 private:
 	const void *m_data = nullptr;
-	std::size_t m_size = 0;
+	/* Enough for any record, and two registers hold a view. */
+	std::uint32_t m_size = 0;
 	std::uint32_t m_lane = 0;
 };
 
@@ -53,20 +55,33 @@ namespace detail {
 /* A reader's own knowledge of a lane, out of reach of the writer. */
 struct ring_reader_lane
 {
-	const unsigned char *cells = nullptr;
+	/* The record that is expected next. */
+	const ring_record *next = nullptr;
+	/* A record that does not end before it is for the slow path. */
+	std::uintptr_t end = 0;
+	/* What the address of a record, in cells, is short of its sequence. */
+	std::uint32_t bias = 0;
+	std::uint32_t index = 0;
 	std::uint32_t mask = 0;
-	/* Where the next record is expected. */
-	std::uint32_t position = 0;
 	/* There is housekeeping to do @stride cells after @mark. */
 	std::uint32_t mark = 0;
 	std::uint32_t stride = 0;
-	/* Lengths from here on are for the slow path. */
-	std::uint32_t len_end = 0;
-	std::uint32_t index = 0;
 	/* What the writer was told last. */
 	std::uint32_t tail = 0;
+	const unsigned char *cells = nullptr;
 	const ring_lane *head = nullptr;
 	std::uint64_t lost = 0;
+
+	/* What @next has once it is published. */
+	std::uint32_t sequence() const noexcept
+	{
+		return static_cast<std::uint32_t>(
+			       reinterpret_cast<std::uintptr_t>(next) /
+			       ring_cell_size) +
+		       bias;
+	}
+
+	std::uint32_t position() const noexcept { return sequence() - 1; }
 };
 
 } // namespace detail
@@ -236,31 +251,22 @@ private:
 	ring_view read_fast() noexcept
 	{
 		detail::ring_reader_lane &lane = *m_lane;
-		const std::uint32_t position = lane.position;
-		const std::uint32_t in_lane = position & lane.mask;
-
-		if (position - lane.mark >= lane.stride)
-			return {};
-
-		const auto *const record =
-			reinterpret_cast<const detail::ring_record *>(
-				lane.cells +
-				std::size_t{in_lane} * ring_cell_size);
+		const detail::ring_record *const record = lane.next;
 
 		/* The sequence before the record; pairs with the commit. */
-		if (detail::load_acquire(record->sequence) != position + 1)
+		if (detail::load_acquire(record->sequence) != lane.sequence())
 			return {};
 
+		/* Whatever the length is, what it spans lies before the end. */
 		const std::uint32_t len = detail::load(record->len);
+		const std::uint64_t next =
+			reinterpret_cast<std::uintptr_t>(record) +
+			detail::ring_bytes(len);
 
-		if (__builtin_expect(len >= lane.len_end, 0))
+		if (__builtin_expect(next >= lane.end, 0))
 			return {};
-
-		const std::uint32_t cells = detail::ring_cells(len);
-
-		if (__builtin_expect(in_lane + cells - 1 > lane.mask, 0))
-			return {};
-		lane.position = position + cells;
+		lane.next = reinterpret_cast<const detail::ring_record *>(
+			static_cast<std::uintptr_t>(next));
 		return {record + 1, len, lane.index};
 	}
 
