@@ -24,7 +24,7 @@ SHMTOOL_PARAMS = "regions=cam:1M:mode=0640,left:64K:contig"
 
 
 # Examples of the SDK that read the sample's ring.
-SDK_READERS = ()
+SDK_READERS = ("ring_watch sched", "ring_watch sched 1000")
 
 
 class Context:

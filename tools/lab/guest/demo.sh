@@ -75,9 +75,9 @@ run boost_queue
 
 tell "5. The kernel as a peer" \
 	"A module makes a region with a ring in it and publishes every context switch there;" \
-	"a program reads the records where the kernel wrote them, without a system call."
+	"a C++ program reads the records where the kernel wrote them, without a system call."
 run modprobe shm_kernel_sched
-run shm_kernel_sched_user 8
+run ring_watch sched 8
 tell "" "Doorbells ring in both directions: this program asks a module for a square root."
 run modprobe shm_kernel_minimal
 run shm_kernel_minimal_user 1764
