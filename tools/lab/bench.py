@@ -191,9 +191,9 @@ WHY = {
         "because it relies on what only the iov_iter should know."
     ),
     "doorbell_write/events/eventfd": (
-        "nearly all of either is the system call and what write(2) does for any file: to /dev/null it is the third figure of "
-        "that row, and no doorbell that is rung by write(2) can cost less. A ring whose consumer is awake needs no doorbell "
-        "at all."
+        "nearly all of either is the system call and what write(2) does for any file: what writing to /dev/null costs is the "
+        "floor of that row, and no doorbell that is rung by write(2) can cost less. A ring whose consumer is awake needs no "
+        "doorbell at all."
     ),
 }
 

@@ -12,7 +12,9 @@
  *	row NAME PEER MIN MEDIAN P90 MAX CALLS
  *	none NAME PEER REASON...
  *
- * in counts for one call, the empty measurement already subtracted.
+ * in counts for one call, the empty measurement already subtracted. What is
+ * measured in loops, because it is too short to be measured alone, has
+ * decimals.
  *
  * Copyright (C) 2026 shm_kernel developers <shm-kernel@example.org>
  */
@@ -33,6 +35,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rows.h"
+
 #define KIB		1024UL
 #define MIB		(1024 * KIB)
 #define PAGE		4096UL
@@ -44,24 +48,12 @@
 #define REGION_NAME	"kernel_rows"
 #define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
-#define MAX_CALLS	200
-/* Calls before those that count: they fill caches of the kernel's. */
-#define WARM_UP		3
-
-static uint64_t empty;
-static uint64_t values[MAX_CALLS];
+uint64_t empty_count;
+uint64_t row_values[MAX_CALLS];
 static const char *only_row;
 
 /* Without rep movsb, which counts one instruction for each byte. */
 static char *user_buffer;
-
-static inline uint64_t now(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -70,63 +62,56 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint64_t net(uint64_t value)
+static uint64_t net(uint64_t value, uint64_t nothing)
 {
-	return value > empty ? value - empty : 0;
+	return value > nothing ? value - nothing : 0;
 }
 
-static void report(const char *row, const char *peer, int calls)
+static void sort_values(int calls)
 {
-	qsort(values, calls, sizeof(values[0]), by_value);
-	printf("row %s %s %lu %lu %lu %lu %d\n", row, peer, net(values[0]),
-	       net(values[calls / 2]), net(values[calls * 9 / 10]),
-	       net(values[calls - 1]), calls);
+	qsort(row_values, calls, sizeof(row_values[0]), by_value);
+}
+
+void report(const char *row, const char *peer, int calls)
+{
+	sort_values(calls);
+	printf("row %s %s %lu %lu %lu %lu %d\n", row, peer,
+	       net(row_values[0], empty_count), net(row_values[calls / 2], empty_count),
+	       net(row_values[calls * 9 / 10], empty_count),
+	       net(row_values[calls - 1], empty_count), calls);
 	fflush(stdout);
 }
 
-static void none(const char *row, const char *peer, const char *reason)
+void report_loops(const char *row, const char *peer, int loops, int times,
+		  uint64_t nothing)
+{
+	double one = times;
+
+	sort_values(loops);
+	printf("row %s %s %.2f %.2f %.2f %.2f %d\n", row, peer,
+	       net(row_values[0], nothing) / one,
+	       net(row_values[loops / 2], nothing) / one,
+	       net(row_values[loops * 9 / 10], nothing) / one,
+	       net(row_values[loops - 1], nothing) / one, loops * times);
+	fflush(stdout);
+}
+
+uint64_t median_of(int calls)
+{
+	sort_values(calls);
+	return row_values[calls / 2];
+}
+
+void none(const char *row, const char *peer, const char *reason)
 {
 	printf("none %s %s %s\n", row, peer, reason);
 	fflush(stdout);
 }
 
-static bool wanted(const char *row)
+bool wanted(const char *row)
 {
 	return !only_row || strncmp(row, only_row, strlen(only_row)) == 0;
 }
-
-/*
- * Measures @call, an expression that is true when it did what it should.
- * @before and @after are not measured.
- */
-#define MEASURE_WITH(row, peer, calls, before, call, after)		\
-	do {								\
-		int done_ = 0;						\
-									\
-		if (!wanted(row))					\
-			break;						\
-		for (int i_ = -WARM_UP; i_ < (calls); i_++) {		\
-			uint64_t start_, end_;				\
-			bool good_;					\
-									\
-			before;						\
-			start_ = now();					\
-			good_ = (call);					\
-			end_ = now();					\
-			if (!good_)					\
-				break;					\
-			after;						\
-			if (i_ >= 0)					\
-				values[done_++] = end_ - start_;	\
-		}							\
-		if (done_ == (calls))					\
-			report(row, peer, done_);			\
-		else							\
-			none(row, peer, strerror(errno));		\
-	} while (0)
-
-#define MEASURE(row, peer, calls, call) \
-	MEASURE_WITH(row, peer, calls, (void)0, call, (void)0)
 
 static void set_shmem_huge(const char *value)
 {
@@ -608,10 +593,9 @@ static void measure_empty(void)
 		bool good = true;
 		uint64_t end = now();
 
-		values[i] = good ? end - start : 0;
+		row_values[i] = good ? end - start : 0;
 	}
-	qsort(values, MAX_CALLS, sizeof(values[0]), by_value);
-	empty = values[MAX_CALLS / 2];
+	empty_count = median_of(MAX_CALLS);
 }
 
 static bool measure_part(const char *part)
@@ -644,6 +628,14 @@ static bool measure_part(const char *part)
 		open_rows();
 		return true;
 	}
+	if (strcmp(part, "doorbell") == 0) {
+		doorbell_rows(control_fd);
+		return true;
+	}
+	if (strcmp(part, "record") == 0) {
+		record_rows();
+		return true;
+	}
 	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
 		if (strcmp(part, peers[i].name) != 0)
 			continue;
@@ -666,7 +658,7 @@ int main(int argc, char **argv)
 			only_row = argv[++i];
 		} else {
 			fprintf(stderr,
-				"usage: kernel_rows [--part floor|open|PEER] [--row PREFIX]\n");
+				"usage: kernel_rows [--part floor|open|doorbell|record|PEER] [--row PREFIX]\n");
 			return 2;
 		}
 	}
@@ -679,5 +671,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++)
 		good = in_own_process(peers[i].name) && good;
 	good = in_own_process("open") && good;
+	good = in_own_process("doorbell") && good;
+	good = in_own_process("record") && good;
 	return good ? 0 : 1;
 }
