@@ -175,10 +175,10 @@ struct shm_map {
  *	and have not gone.
  * @wait: where those who wait for an event sleep
  * @wake: wakes them for a kernel client, which may be in any context
- * @had_clients: there was a client, so @wake and @work may be under way
- * @clients_lock: held while an operation of a client runs; taken before i_rwsem
- * @clients: the attached clients; changes under clients_lock, read under RCU
- * @work: calls the operations of clients that have something to be told
+ * @had_clients: there was a client, so @wake may be under way
+ * @clients_lock: protects @clients and is held while a client's reset operation
+ *	runs; taken before i_rwsem
+ * @clients: the attached clients; read under RCU as well
  */
 struct shm_kernel_region {
 	struct inode inode;
@@ -205,9 +205,8 @@ struct shm_kernel_region {
 	wait_queue_head_t wait;
 	struct irq_work wake;
 	bool had_clients;
-	struct mutex clients_lock;
+	struct mutex clients_lock;	/* before i_rwsem */
 	struct list_head clients;
-	struct work_struct work;
 };
 
 /**
@@ -217,6 +216,7 @@ struct shm_kernel_region {
  * @ops: what to call; never after shm_kernel_detach()
  * @data: the module's
  * @due: bits of SHM_DUE_*: what has happened since the operation was called
+ * @work: calls the operations that are due
  * @rcu: frees it, for those who ring walk the list under RCU
  */
 struct shm_kernel_client {
@@ -225,12 +225,14 @@ struct shm_kernel_client {
 	const struct shm_kernel_client_ops *ops;
 	void *data;
 	unsigned long due;
+	struct work_struct work;
 	struct rcu_head rcu;
 };
 
 /* Bits of @due. */
 #define SHM_DUE_KICK		0
 #define SHM_DUE_PEERS_CHANGED	1
+#define SHM_DUE_REVOKED		2
 
 /**
  * struct shm_event_file - one peer of a region in user space
@@ -245,7 +247,7 @@ struct shm_event_file {
 	struct shm_kernel_region *region;
 	atomic64_t rings;
 	u32 seen[SHM_NR_EVENTS];
-	spinlock_t lock;
+	spinlock_t lock;	/* taken by who reads */
 };
 
 /**
@@ -427,13 +429,15 @@ static void shm_uncharge(struct shm_user *user, unsigned long pages)
  * one of them does not read.
  */
 
-/* Kernel clients are told by a work item, whoever and wherever we are. */
+/* Marks the clients that are to be told. May be called in any context. */
 static bool shm_mark_clients(struct shm_kernel_region *region,
 			     const struct shm_kernel_client *except, int due)
 {
 	struct shm_kernel_client *client;
 	bool any = false;
 
+	if (list_empty(&region->clients))
+		return false;
 	guard(rcu)();
 	list_for_each_entry_rcu(client, &region->clients, link) {
 		if (client == except)
@@ -444,23 +448,31 @@ static bool shm_mark_clients(struct shm_kernel_region *region,
 	return any;
 }
 
-static void shm_run_clients(struct work_struct *work)
+/* Has those told that are marked. Not in NMI context. */
+static void shm_queue_clients(struct shm_kernel_region *region)
 {
-	struct shm_kernel_region *region =
-		container_of(work, struct shm_kernel_region, work);
 	struct shm_kernel_client *client;
 
-	guard(mutex)(&region->clients_lock);
-	list_for_each_entry(client, &region->clients, link) {
-		const struct shm_kernel_client_ops *ops = client->ops;
+	guard(rcu)();
+	list_for_each_entry_rcu(client, &region->clients, link)
+		if (READ_ONCE(client->due))
+			queue_work(system_dfl_wq, &client->work);
+}
 
-		/* Cleared first: what happens from here on is told once more. */
-		if (test_and_clear_bit(SHM_DUE_PEERS_CHANGED, &client->due) &&
-		    ops->peers_changed)
-			ops->peers_changed(client);
-		if (test_and_clear_bit(SHM_DUE_KICK, &client->due) && ops->kick)
-			ops->kick(client);
-	}
+static void shm_tell_client(struct work_struct *work)
+{
+	struct shm_kernel_client *client =
+		container_of(work, struct shm_kernel_client, work);
+	const struct shm_kernel_client_ops *ops = client->ops;
+
+	/* Cleared first: what happens from here on is told once more. */
+	if (test_and_clear_bit(SHM_DUE_PEERS_CHANGED, &client->due) &&
+	    ops->peers_changed)
+		ops->peers_changed(client);
+	if (test_and_clear_bit(SHM_DUE_KICK, &client->due) && ops->kick)
+		ops->kick(client);
+	if (test_and_clear_bit(SHM_DUE_REVOKED, &client->due) && ops->revoked)
+		ops->revoked(client);
 }
 
 #define SHM_POLL_EVENTS	(EPOLLIN | EPOLLRDNORM)
@@ -475,13 +487,9 @@ static void shm_wake(struct irq_work *wake)
 {
 	struct shm_kernel_region *region =
 		container_of(wake, struct shm_kernel_region, wake);
-	struct shm_kernel_client *client;
 
 	shm_wake_up(region, SHM_POLL_EVENTS);
-	guard(rcu)();
-	list_for_each_entry_rcu(client, &region->clients, link)
-		if (test_bit(SHM_DUE_KICK, &client->due))
-			queue_work(system_dfl_wq, &region->work);
+	shm_queue_clients(region);
 }
 
 /* Return: how often it has happened, this time included. */
@@ -514,7 +522,7 @@ static u32 shm_peer_event(struct shm_kernel_region *region,
 	atomic_long_add(came ? 1 : -1, &shm_nr_peers);
 	trace_shm_kernel_peer(region->id, came, client, shm_count_peers(region));
 	if (shm_mark_clients(region, client, SHM_DUE_PEERS_CHANGED))
-		queue_work(system_dfl_wq, &region->work);
+		shm_queue_clients(region);
 	return count;
 }
 
@@ -1160,7 +1168,6 @@ static struct inode *shm_alloc_inode(struct super_block *sb)
 	init_irq_work(&region->wake, shm_wake);
 	mutex_init(&region->clients_lock);
 	INIT_LIST_HEAD(&region->clients);
-	INIT_WORK(&region->work, shm_run_clients);
 	return &region->inode;
 }
 
@@ -1173,16 +1180,16 @@ static void shm_evict_inode(struct inode *inode)
 {
 	struct shm_kernel_region *region = shm_inode_region(inode);
 
+	/* Somebody forgot shm_kernel_vunmap(). */
+	WARN_ON_ONCE(region->nr_maps);
 	if (!RB_EMPTY_NODE(&region->id_link)) {
 		guard(mutex)(&shm_regions_lock);
 		rb_erase(&region->id_link, &shm_regions);
 		shm_nr_regions--;
 	}
 	/* Can take a grace period, which regions without clients are spared. */
-	if (region->had_clients) {
+	if (region->had_clients)
 		irq_work_sync(&region->wake);
-		cancel_work_sync(&region->work);
-	}
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	kvfree(shm_table(region));
@@ -1267,8 +1274,8 @@ static const struct file_operations shm_region_fops;
  * Return: a region with its memory and one reference on its dentry, which
  * nobody else can see yet, or an error.
  */
-static struct shm_kernel_region *shm_create(loff_t size, umode_t mode, u32 flags,
-				     int numa_node)
+static struct shm_kernel_region *shm_create(loff_t size, umode_t mode,
+					    u32 flags, int numa_node)
 {
 	struct inode *inode;
 	struct shm_kernel_region *region;
@@ -1706,7 +1713,8 @@ static void shm_show_region(struct seq_file *m, const struct shm_kernel_info *in
 	seq_escape_mem(m, info->name, info->name_len,
 		       ESCAPE_SPACE | ESCAPE_SPECIAL | ESCAPE_NAP | ESCAPE_APPEND |
 		       ESCAPE_OCTAL, "\\");
-	seq_printf(m, "\nshm_kernel-peers:\t%u\n", info->peers);
+	seq_putc(m, '\n');
+	seq_printf(m, "shm_kernel-peers:\t%u\n", info->peers);
 	seq_printf(m, "shm_kernel-clients:\t%u\n", info->clients);
 	seq_printf(m, "shm_kernel-rings:\t%llu\n", info->rings);
 }
@@ -1862,8 +1870,8 @@ static ssize_t shm_events_write(struct file *file, const char __user *buf,
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait))
 		shm_wake_up(region, SHM_POLL_EVENTS);
-	if (!list_empty(&region->clients) && shm_mark_clients(region, NULL, SHM_DUE_KICK))
-		queue_work(system_dfl_wq, &region->work);
+	if (shm_mark_clients(region, NULL, SHM_DUE_KICK))
+		shm_queue_clients(region);
 	return sizeof(times);
 }
 
@@ -2166,53 +2174,76 @@ static long shm_ioctl_list(struct file *file, struct shm_cmd *cmd)
 				   NULL);
 }
 
-static long shm_rewrite(struct file *file, struct shm_cmd *cmd, bool reset)
+static int shm_may_rewrite(const struct file *file, const struct shm_cmd *cmd)
 {
-	struct shm_kernel_region *region = shm_file_region(file);
-	struct inode *inode = &region->inode;
-	struct shm_kernel_client *client;
-
 	if (cmd->args.simple.flags)
 		return -EINVAL;
-	if (!(file->f_mode & FMODE_WRITE))
-		return -EACCES;
+	return file->f_mode & FMODE_WRITE ? 0 : -EACCES;
+}
 
-	inode_lock(inode);
-	if (shm_revoked(region)) {
-		inode_unlock(inode);
+static int shm_clear(struct shm_kernel_region *region)
+{
+	struct inode *inode = &region->inode;
+
+	lockdep_assert_held_write(&inode->i_rwsem);
+
+	if (shm_revoked(region))
 		return -ENODEV;
-	}
 	shm_zero(region, 0, i_size_read(inode));
-	if (reset) {
-		lockdep_assert_held(&region->clients_lock);
-		shm_put_initial_content(region);
-		list_for_each_entry(client, &region->clients, link)
-			if (client->ops->reset)
-				client->ops->reset(client);
-	}
 	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
-	inode_unlock(inode);
 	return 0;
 }
 
 static long shm_ioctl_clear(struct file *file, struct shm_cmd *cmd)
 {
-	return shm_rewrite(file, cmd, false);
+	struct shm_kernel_region *region = shm_file_region(file);
+	int err = shm_may_rewrite(file, cmd);
+
+	if (err)
+		return err;
+	inode_lock(&region->inode);
+	err = shm_clear(region);
+	inode_unlock(&region->inode);
+	return err;
+}
+
+static void shm_reset_clients(struct shm_kernel_region *region)
+{
+	struct shm_kernel_client *client;
+
+	lockdep_assert_held(&region->clients_lock);
+
+	list_for_each_entry(client, &region->clients, link)
+		if (client->ops->reset)
+			client->ops->reset(client);
 }
 
 static long shm_ioctl_reset(struct file *file, struct shm_cmd *cmd)
 {
 	struct shm_kernel_region *region = shm_file_region(file);
+	int err = shm_may_rewrite(file, cmd);
 
-	ACQUIRE(mutex_kill, lock)(&region->clients_lock);
-	if (ACQUIRE_ERR(mutex_kill, &lock))
+	if (err)
+		return err;
+	if (mutex_lock_killable(&region->clients_lock))
 		return -EINTR;
-	return shm_rewrite(file, cmd, true);
+	inode_lock(&region->inode);
+	err = shm_clear(region);
+	if (!err) {
+		shm_put_initial_content(region);
+		shm_reset_clients(region);
+	}
+	inode_unlock(&region->inode);
+	mutex_unlock(&region->clients_lock);
+	return err;
 }
 
 static int shm_revoke(struct shm_kernel_region *region)
 {
 	struct inode *inode = &region->inode;
+
+	if (region->flags & SHM_KERNEL_INFO_BOOT)
+		return -EPERM;
 
 	inode_lock(inode);
 	if (shm_revoked(region)) {
@@ -2227,18 +2258,18 @@ static int shm_revoke(struct shm_kernel_region *region)
 	inode_unlock(inode);
 	trace_shm_kernel_revoke(region->id);
 	shm_happen(region, SHM_WAS_REVOKED);
+	if (shm_mark_clients(region, NULL, SHM_DUE_REVOKED))
+		shm_queue_clients(region);
 	return 0;
 }
 
 static long shm_ioctl_revoke(struct file *file, struct shm_cmd *cmd)
 {
-	struct shm_kernel_region *region = shm_file_region(file);
-
 	if (cmd->args.simple.flags)
 		return -EINVAL;
-	if (!capable(CAP_SYS_ADMIN) || region->flags & SHM_KERNEL_INFO_BOOT)
+	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	return shm_revoke(region);
+	return shm_revoke(shm_file_region(file));
 }
 
 static long shm_ioctl_add_seals(struct file *file, struct shm_cmd *cmd)
@@ -2389,6 +2420,13 @@ static void shm_put_map(struct shm_map *map)
 	atomic_long_dec(&shm_nr_maps);
 }
 
+static void shm_undo_map(struct shm_map *map)
+{
+	if (map->pages)
+		vunmap(map->addr);
+	shm_put_map(map);
+}
+
 /* One folio, or single pages side by side, are in the direct map already. */
 static bool shm_is_linear(const struct shm_kernel_region *region,
 			  const struct folio *first, pgoff_t nr)
@@ -2450,7 +2488,7 @@ struct shm_kernel_region *shm_kernel_create(const char *name, loff_t size,
 	int err;
 
 	if (flags & ~(SHM_CREATE_FLAGS & ~SHM_KERNEL_CREATE_NODE) ||
-	    mode & ~0777 || size < 0)
+	    mode & ~0777 || size < 0 || size > MAX_LFS_FILESIZE)
 		return ERR_PTR(-EINVAL);
 
 	region = shm_create(size, mode, flags, NUMA_NO_NODE);
@@ -2504,7 +2542,7 @@ EXPORT_SYMBOL_GPL(shm_kernel_find);
  *
  * It keeps the region's memory and its name.
  *
- * Context: Any but NMI.
+ * Context: Process context.
  * Return: @region.
  */
 struct shm_kernel_region *shm_kernel_get(struct shm_kernel_region *region)
@@ -2533,7 +2571,8 @@ EXPORT_SYMBOL_GPL(shm_kernel_put);
  * shm_kernel_size() - the size of a region
  * @region: the region
  *
- * Context: Any. The size can change unless the caller has the region mapped.
+ * Context: Process context. The size can change, to 0 by a revoke only while the
+ *	kernel has the region mapped.
  * Return: the size in bytes, 0 if the region was revoked.
  */
 loff_t shm_kernel_size(const struct shm_kernel_region *region)
@@ -2616,11 +2655,10 @@ void shm_kernel_vunmap(struct shm_kernel_region *region)
 	struct inode *inode = &region->inode;
 
 	inode_lock(inode);
-	WRITE_ONCE(region->nr_maps, region->nr_maps - 1);
-	if (!region->nr_maps) {
-		if (region->map.pages)
-			vunmap(region->map.addr);
-		shm_put_map(&region->map);
+	if (!WARN_ON_ONCE(!region->nr_maps)) {
+		WRITE_ONCE(region->nr_maps, region->nr_maps - 1);
+		if (!region->nr_maps)
+			shm_undo_map(&region->map);
 	}
 	inode_unlock(inode);
 }
@@ -2649,10 +2687,13 @@ EXPORT_SYMBOL_GPL(shm_kernel_add_seals);
  * goes does this, so that it can come back while its old users are still there.
  *
  * Context: Process context, may sleep.
- * Return: 0, or -ENOENT if the region has no name.
+ * Return: 0, -ENOENT if the region has no name, or -EPERM for a region that was
+ *	made when the driver was loaded.
  */
 int shm_kernel_remove(struct shm_kernel_region *region)
 {
+	if (region->flags & SHM_KERNEL_INFO_BOOT)
+		return -EPERM;
 	return shm_unbind(region) ? 0 : -ENOENT;
 }
 EXPORT_SYMBOL_GPL(shm_kernel_remove);
@@ -2665,7 +2706,8 @@ EXPORT_SYMBOL_GPL(shm_kernel_remove);
  * event files say so. What the kernel has mapped stays until it lets go.
  *
  * Context: Process context, may sleep.
- * Return: 0, or -ENODEV if the region was revoked already.
+ * Return: 0, -ENODEV if the region was revoked already, or -EPERM for one that
+ *	was made when the driver was loaded.
  */
 int shm_kernel_revoke(struct shm_kernel_region *region)
 {
@@ -2682,8 +2724,7 @@ EXPORT_SYMBOL_GPL(shm_kernel_revoke);
  * Takes no reference on the module: it may go at any time, and detaches first.
  * The operations may be called before this returns.
  *
- * Context: Process context, may sleep. Not from an operation of a client of the
- *	same region.
+ * Context: Process context, may sleep. Not from a reset operation.
  * Return: the client, or -ENODEV if the region was revoked, or -ENOMEM.
  */
 struct shm_kernel_client *
@@ -2700,6 +2741,7 @@ shm_kernel_attach(struct shm_kernel_region *region,
 	client->region = region;
 	client->ops = ops;
 	client->data = data;
+	INIT_WORK(&client->work, shm_tell_client);
 	shm_hold(region);
 	scoped_guard(mutex, &region->clients_lock) {
 		region->had_clients = true;
@@ -2717,8 +2759,9 @@ EXPORT_SYMBOL_GPL(shm_kernel_attach);
  * Returns when none of the client's operations runs, and none will. The other
  * peers are told that one has gone.
  *
- * Context: Process context, may sleep. Not from an operation of a client of the
- *	same region. The caller sees to it that no shm_kernel_notify() runs.
+ * Context: Process context, may sleep. Not from an operation of the client
+ *	itself, nor from a reset operation. The caller sees to it that no
+ *	shm_kernel_notify() runs.
  */
 void shm_kernel_detach(struct shm_kernel_client *client)
 {
@@ -2726,6 +2769,8 @@ void shm_kernel_detach(struct shm_kernel_client *client)
 
 	scoped_guard(mutex, &region->clients_lock)
 		list_del_rcu(&client->link);
+	/* Who walked the list may still queue the work, and finds it disabled. */
+	disable_work_sync(&client->work);
 	shm_peer_event(region, client, false);
 	kfree_rcu(client, rcu);
 	shm_unhold(region);
@@ -2779,8 +2824,7 @@ void shm_kernel_notify(struct shm_kernel_client *client)
 	smp_mb__before_atomic();
 	atomic64_inc(&region->rings);
 	trace_shm_kernel_notify(region->id, 1, true);
-	others = !list_is_singular(&region->clients) &&
-		 shm_mark_clients(region, client, SHM_DUE_KICK);
+	others = shm_mark_clients(region, client, SHM_DUE_KICK);
 	/* The count before the look at who waits: pairs with prepare_to_wait(). */
 	if (wq_has_sleeper(&region->wait) || others)
 		irq_work_queue(&region->wake);

@@ -22,6 +22,9 @@ static_assert(sizeof(struct shm_kernel_ring) == 128);
 static_assert(sizeof(struct shm_kernel_ring_lane) == 256);
 static_assert(sizeof(struct shm_kernel_ring_record) == 8);
 
+/* Records to skip, or laps to catch up with, before a reader gives up for now. */
+#define SHM_RING_MAX_TRIES	256
+
 static bool shm_ring_shape_ok(u32 lanes, u32 cells, size_t size)
 {
 	return lanes && lanes <= SHM_KERNEL_RING_MAX_LANES &&
@@ -71,6 +74,7 @@ shm_ring_find_lane(void *mem, size_t size, u32 lane, u32 *cells, u32 *flags)
 	if (!IS_ALIGNED((uintptr_t)mem, SHM_KERNEL_RING_ALIGN) ||
 	    size < sizeof(*ring))
 		return ERR_PTR(-EINVAL);
+	/* What is behind the magic; pairs with shm_kernel_ring_create(). */
 	if (smp_load_acquire(&ring->magic) != SHM_KERNEL_RING_MAGIC ||
 	    READ_ONCE(ring->version) != SHM_KERNEL_RING_VERSION)
 		return ERR_PTR(-EBADMSG);
@@ -144,8 +148,9 @@ static const u32 shm_ring_always_waiting = 1;
  * @size: how much memory there is
  * @lane: number of the lane, from 0
  *
- * The writer goes on behind the records that are there. User space takes the
- * lane to be the kernel's from here on.
+ * The writer goes on behind the records that are there, which are lost if the
+ * ring is one that overwrites. User space takes the lane to be the kernel's until
+ * shm_kernel_ring_writer_exit().
  *
  * Context: Any. The lane has no other producer.
  * Return: 0, -EINVAL if there is no such lane, or -EBADMSG if there is no ring.
@@ -169,14 +174,14 @@ int shm_kernel_ring_writer_init(struct shm_kernel_ring_writer *writer,
 		.mask = cells - 1,
 		.head = READ_ONCE(head->head),
 		.overwrite = flags & SHM_KERNEL_RING_OVERWRITE,
-		.dropped = ATOMIC_INIT(READ_ONCE(head->dropped)),
 	};
 	raw_spin_lock_init(&writer->lock);
 
 	/* A producer may have died between publishing a record and saying so. */
 	for (done = 0; done < cells; done += n) {
 		record = shm_kernel_ring_at(writer->cells, writer->mask, writer->head);
-		if (READ_ONCE(record->sequence) != writer->head + 1)
+		/* Before its length; pairs with the producer's release. */
+		if (smp_load_acquire(&record->sequence) != writer->head + 1)
 			break;
 		n = shm_ring_record_cells(READ_ONCE(record->len), writer->head,
 					  writer->mask);
@@ -189,6 +194,8 @@ int shm_kernel_ring_writer_init(struct shm_kernel_ring_writer *writer,
 	if (writer->overwrite) {
 		writer->oldest = writer->head;
 		WRITE_ONCE(head->oldest, writer->oldest);
+		/* As in shm_ring_overwrite(). */
+		smp_wmb();
 		shm_ring_set_limit(writer);
 	} else {
 		/* Full, as far as we know: the first record looks at @tail. */
@@ -235,7 +242,8 @@ static void shm_ring_overwrite(struct shm_kernel_ring_writer *writer, u32 next)
 
 static int shm_ring_drop(struct shm_kernel_ring_writer *writer, int err)
 {
-	WRITE_ONCE(writer->lane->dropped, atomic_inc_return(&writer->dropped));
+	/* In place, as it is only told, and several contexts may be dropping. */
+	atomic_inc((atomic_t *)&writer->lane->dropped);
 	return err;
 }
 
@@ -430,7 +438,8 @@ static void shm_ring_give_back(struct shm_kernel_ring_reader *reader, u32 least)
  * and ring the doorbell.
  *
  * Context: Any. The caller sees to it that nobody else uses the reader meanwhile.
- * Return: length of the payload, -EAGAIN if there is no record, -EMSGSIZE if it
+ * Return: length of the payload, -EAGAIN if there is no record (or too much that
+ *	has to be skipped, of which shm_kernel_ring_ask() knows), -EMSGSIZE if it
  *	is longer than @size (it stays), or -EBADMSG if the producer has spoiled
  *	the ring.
  */
@@ -440,8 +449,8 @@ ssize_t shm_kernel_ring_read(struct shm_kernel_ring_reader *reader, void *buf,
 	struct shm_kernel_ring_record *record;
 	u32 len, cells, tries;
 
-	/* Records to be skipped could come for ever: not more than a lap of them. */
-	for (tries = 0; tries <= reader->mask; tries++) {
+	/* An honest producer skips one record for each that it writes. */
+	for (tries = 0; tries < SHM_RING_MAX_TRIES; tries++) {
 		record = shm_ring_next_record(reader);
 		if (!record) {
 			if (shm_ring_was_lapped(reader))

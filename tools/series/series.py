@@ -222,6 +222,9 @@ def read_rule_text(rule):
         text = "".join(p for p in parts if re.search(rule["part"], p, re.M))
         if not text:
             raise SeriesError(f"{rule['source']} has no part {rule['part']}")
+        if "without" in rule:
+            # Lines that a later patch inserts.
+            text = "".join(line for line in text.splitlines(keepends=True) if not re.search(rule["without"], line))
     return dict(rule, text=text)
 
 
@@ -250,7 +253,9 @@ def build_series(plan, tree, repo):
             path = ROOT / source
             if path.is_dir():
                 for entry in sorted(git(ROOT, "ls-files", "--", source).split()):
-                    write(repo, f"{target}/{Path(entry).relative_to(source)}", (ROOT / entry).read_text())
+                    name = f"{target}/{Path(entry).relative_to(source)}"
+                    write(repo, name, (ROOT / entry).read_text())
+                    shutil.copymode(ROOT / entry, repo / name)
             else:
                 write(repo, target, path.read_text())
         if number >= first:

@@ -10,7 +10,6 @@
 #ifndef _LINUX_SHM_KERNEL_H
 #define _LINUX_SHM_KERNEL_H
 
-#include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/types.h>
 #include <uapi/linux/shm_kernel.h>
@@ -22,16 +21,18 @@ struct shm_kernel_region;
  * struct shm_kernel_client_ops - what a kernel client wants to be told
  * @kick: somebody rang the doorbell, at least once since the last call
  * @peers_changed: peers came or went since the last call
+ * @revoked: the region was revoked; what the client has mapped stays
  * @reset: RESET has zeroed the region; put its initial content back
  *
- * Each may be NULL. They are called in process context and may sleep; those of
- * all clients of a region run one after another. They must not attach to the
- * region or detach from it. @reset must not map, seal or revoke the region
- * either, whose content is locked meanwhile.
+ * Each may be NULL. They are called in process context and may sleep. The first
+ * three run one after another for one client and may do all but detach it. @reset
+ * may run beside them; as the content of the region is locked meanwhile, it must
+ * not attach to a region or detach from one, nor map, seal or revoke one.
  */
 struct shm_kernel_client_ops {
 	void (*kick)(struct shm_kernel_client *client);
 	void (*peers_changed)(struct shm_kernel_client *client);
+	void (*revoked)(struct shm_kernel_client *client);
 	void (*reset)(struct shm_kernel_client *client);
 };
 
@@ -41,8 +42,6 @@ int shm_kernel_bind(struct shm_kernel_region *region, const char *name);
 struct shm_kernel_region *shm_kernel_find(const char *name);
 struct shm_kernel_region *shm_kernel_get(struct shm_kernel_region *region);
 void shm_kernel_put(struct shm_kernel_region *region);
-DEFINE_FREE(shm_kernel_put, struct shm_kernel_region *,
-	    if (!IS_ERR_OR_NULL(_T)) shm_kernel_put(_T))
 
 loff_t shm_kernel_size(const struct shm_kernel_region *region);
 void *shm_kernel_vmap(struct shm_kernel_region *region);

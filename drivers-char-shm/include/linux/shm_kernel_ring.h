@@ -53,7 +53,6 @@ struct shm_kernel_ring_options {
  * @overwrite: whether old records make room for new ones
  * @oldest: position of the oldest record, as far as we know
  * @pieces: where in each of the last pieces of the lane the first record begins
- * @dropped: records that there was no room for
  * @lock: protects @head to @pieces if several contexts share the writer
  */
 struct shm_kernel_ring_writer {
@@ -66,7 +65,6 @@ struct shm_kernel_ring_writer {
 	bool overwrite;
 	u32 oldest;
 	u32 pieces[SHM_KERNEL_RING_PIECES];
-	atomic_t dropped;
 	raw_spinlock_t lock;
 };
 
@@ -284,6 +282,38 @@ shm_kernel_ring_discard(struct shm_kernel_ring_writer *writer,
 {
 	__shm_kernel_ring_publish(slot, SHM_KERNEL_RING_SKIP);
 	return __shm_kernel_ring_is_awaited(writer);
+}
+
+/**
+ * shm_kernel_ring_writer_exit() - stop being the producer of a lane
+ * @writer: the lane's producer
+ *
+ * Programs may take the lane from here on.
+ *
+ * Context: Any. All records that were begun are committed or discarded.
+ */
+static inline void
+shm_kernel_ring_writer_exit(struct shm_kernel_ring_writer *writer)
+{
+	WRITE_ONCE(writer->lane->producer, 0);
+}
+
+/**
+ * shm_kernel_ring_reader_exit() - stop being the consumer of a lane
+ * @reader: the lane's consumer
+ *
+ * Programs may take the lane from here on, and begin where the reader is.
+ *
+ * Context: Any.
+ */
+static inline void
+shm_kernel_ring_reader_exit(struct shm_kernel_ring_reader *reader)
+{
+	if (reader->overwrite)
+		return;
+	/* After what was read there; pairs with the producer's acquire. */
+	smp_store_release(&reader->lane->tail, reader->position);
+	WRITE_ONCE(reader->lane->consumer, 0);
 }
 
 #endif /* _LINUX_SHM_KERNEL_RING_H */

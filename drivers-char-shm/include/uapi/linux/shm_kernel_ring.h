@@ -92,11 +92,11 @@
 #define SHM_KERNEL_RING_TAG_SIZE	32
 
 /* Flags of a ring. */
-#define SHM_KERNEL_RING_OVERWRITE	(1U << 0)	/* the newest records stay, not the oldest */
+#define SHM_KERNEL_RING_OVERWRITE	(1U << 0)	/* the newest records stay */
 
 /* Flags of a lane, in @producer and @consumer. */
 #define SHM_KERNEL_RING_FENCES		(1U << 0)	/* no membarrier() is needed */
-#define SHM_KERNEL_RING_IN_KERNEL	(1U << 1)	/* this side is the kernel's, take another lane */
+#define SHM_KERNEL_RING_IN_KERNEL	(1U << 1)	/* this side is the kernel's */
 
 /* In @len of a record: there is nothing in it. */
 #define SHM_KERNEL_RING_SKIP		(1U << 31)
@@ -109,7 +109,9 @@
  * @lanes: number of lanes, 1 to SHM_KERNEL_RING_MAX_LANES
  * @cells: cells of each lane, a power of two, SHM_KERNEL_RING_MIN_CELLS to
  *	SHM_KERNEL_RING_MAX_CELLS
+ * @pad: 0
  * @tag: what the records are, for the use of those who read them
+ * @reserved: 0
  *
  * Whoever makes a ring writes it once, into zeroed memory.
  */
@@ -132,9 +134,11 @@ struct shm_kernel_ring {
  * @dropped: records that there was no room for
  * @producer: SHM_KERNEL_RING_FENCES, SHM_KERNEL_RING_IN_KERNEL
  * @waiting: the consumer waits for a record
+ * @producer_pad: 0
  * @tail: position of the first cell that the consumer still needs
  * @consumer: SHM_KERNEL_RING_IN_KERNEL
  * @blocked: the producer waits for room
+ * @consumer_pad: 0
  *
  * The producer writes the first half and the consumer the second. Only the two
  * requests lie with the side that has to look at them often: the consumer sets
