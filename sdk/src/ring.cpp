@@ -91,6 +91,38 @@ bool may_shrink(const region_info &info) noexcept
 	return info.has(capability::resize) && !info.has(seal::shrink);
 }
 
+/* What is locked is one byte, whose offset is that of a word of the lane. */
+struct flock one_byte(std::uint64_t offset) noexcept
+{
+	struct flock byte = {};
+
+	byte.l_type = F_WRLCK;
+	byte.l_whence = SEEK_SET;
+	byte.l_start = static_cast<off_t>(offset);
+	byte.l_len = 1;
+	return byte;
+}
+
+/*
+ * A file description of our own for the locks of a region. All have to lock the
+ * same file, so it is not that of a node.
+ */
+region lock_file(const region &source, access_mode mode, std::error_code &error)
+{
+	struct stat status;
+
+	if (::fstat(source.native_handle(), &status)) {
+		error = {errno, std::system_category()};
+		return region();
+	}
+	if (!S_ISCHR(status.st_mode))
+		return source.reopen(mode, error);
+
+	const region_info info = source.info(error);
+
+	return error ? region() : region::open(info.name(), mode, error);
+}
+
 long membarrier(int command) noexcept
 {
 	return ::syscall(SYS_membarrier, command, 0, 0);
@@ -142,7 +174,6 @@ ring_shape ring_in_region::open(const region &source, const ring_access &access,
 				end which, std::error_code &error)
 {
 	struct shm_kernel_ring head = {};
-	struct stat status;
 
 	if (!aligned(access.offset())) {
 		error = invalid();
@@ -187,29 +218,18 @@ ring_shape ring_in_region::open(const region &source, const ring_access &access,
 	if (error || only_looks)
 		return shape;
 
-	/* All who lock have to lock the same file: not the node's, then. */
-	if (::fstat(source.native_handle(), &status))
-		error = {errno, std::system_category()};
-	else if (S_ISCHR(status.st_mode))
-		m_file = region::open(info.name(), access_mode::read_write,
-				      error);
-	else
-		m_file = source.reopen(access_mode::read_write, error);
+	m_file = lock_file(source, access_mode::read_write, error);
 	return shape;
 }
 
 bool ring_in_region::lock_byte(std::uint32_t lane, short type) noexcept
 {
-	struct flock byte = {};
-	const std::uint64_t word = m_end == end::producer
-					   ? offsetof(ring_lane, head)
-					   : offsetof(ring_lane, tail);
+	struct flock byte = one_byte(m_offset + ring_size(lane, m_cells) +
+				     (m_end == end::producer
+					      ? offsetof(ring_lane, head)
+					      : offsetof(ring_lane, tail)));
 
 	byte.l_type = type;
-	byte.l_whence = SEEK_SET;
-	byte.l_start = static_cast<off_t>(m_offset + ring_size(lane, m_cells) +
-					  word);
-	byte.l_len = 1;
 	return !retry([&] {
 		return ::fcntl(m_file.native_handle(), F_OFD_SETLK, &byte);
 	});
@@ -451,6 +471,8 @@ public:
 	virtual void read(std::uint64_t offset, void *to, std::size_t size,
 			  std::error_code &error) const noexcept = 0;
 	virtual std::uint64_t size(std::error_code &error) const noexcept = 0;
+	/* Whether somebody has locked the word at @offset. */
+	virtual bool locked(std::uint64_t) const noexcept { return false; }
 };
 
 ring_info ring_info::take(const source &from, std::error_code &error)
@@ -502,6 +524,12 @@ ring_info ring_info::take(const source &from, std::error_code &error)
 			words.producer & SHM_KERNEL_RING_IN_KERNEL;
 		each.consumer_in_kernel =
 			words.consumer & SHM_KERNEL_RING_IN_KERNEL;
+		each.producer_locked =
+			from.locked(detail::ring_size(i, shape.cells) +
+				    offsetof(detail::ring_lane, head));
+		each.consumer_locked =
+			from.locked(detail::ring_size(i, shape.cells) +
+				    offsetof(detail::ring_lane, tail));
 		each.waiting = words.waiting != 0;
 		each.blocked = words.blocked != 0;
 		result.m_lanes.push_back(each);
@@ -560,9 +588,13 @@ ring_info get_ring_info(const region &where, std::uint64_t offset,
 	class in_region final : public ring_info::source
 	{
 	public:
-		in_region(const region &where, std::uint64_t offset) noexcept
+		in_region(const region &where, std::uint64_t offset)
 			: m_region(where), m_offset(offset)
 		{
+			std::error_code ignored;
+
+			m_locks = lock_file(where, access_mode::read_only,
+					    ignored);
 		}
 
 		void read(std::uint64_t offset, void *to, std::size_t size,
@@ -582,8 +614,18 @@ ring_info get_ring_info(const region &where, std::uint64_t offset,
 			return all > m_offset ? all - m_offset : 0;
 		}
 
+		bool locked(std::uint64_t offset) const noexcept override
+		{
+			struct flock byte = one_byte(m_offset + offset);
+
+			return !::fcntl(m_locks.native_handle(), F_OFD_GETLK,
+					&byte) &&
+			       byte.l_type != F_UNLCK;
+		}
+
 	private:
 		const region &m_region;
+		region m_locks;
 		std::uint64_t m_offset;
 	};
 

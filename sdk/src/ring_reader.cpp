@@ -72,6 +72,21 @@ bool has_record(const ring_reader_lane &lane) noexcept
 	return load_acquire(lane.next->sequence) == lane.sequence();
 }
 
+/*
+ * Whether a lane without a record has begun anew: RESET has zeroed it, or the
+ * kernel. Then we are where a record will be in the end or never. A program says
+ * where its head is after it has published a record, so that we may know more
+ * than it has said.
+ */
+bool has_restarted(const ring_reader_lane &lane) noexcept
+{
+	const std::uint32_t ahead = lane.position() - load(lane.head->head);
+
+	return static_cast<std::int32_t>(ahead) > 0 &&
+	       (ahead > lane.mask / 2 + 1 ||
+		load(lane.head->producer) & SHM_KERNEL_RING_IN_KERNEL);
+}
+
 /* Whether the writer has overwritten what was about to be read. */
 bool was_lapped(const ring_reader_lane &lane, std::uint32_t &oldest) noexcept
 {
@@ -87,7 +102,9 @@ bool catch_up(ring_reader_lane &lane) noexcept
 
 	if (!was_lapped(lane, oldest))
 		return false;
-	lane.lost += std::uint64_t{oldest - lane.position()} * ring_cell_size;
+	if (detail::ring_after(oldest, lane.position()))
+		lane.lost += std::uint64_t{oldest - lane.position()} *
+			     ring_cell_size;
 	go_to(lane, oldest);
 	return true;
 }
@@ -102,11 +119,27 @@ struct ring_reader::impl
 	bool overwrite = false;
 	bool hold = false;
 	bool room_wanted = false;
+	std::uint64_t restarts = 0;
 
 	/* The same lane as the writers' side of it may be written. */
 	static detail::ring_lane &shared(const ring_reader_lane &lane) noexcept
 	{
 		return const_cast<detail::ring_lane &>(*lane.head);
+	}
+
+	/* Goes on at the beginning of a lane that has begun anew. */
+	bool restart(ring_reader_lane &lane) noexcept
+	{
+		const std::uint32_t begin = overwrite ? load(lane.head->oldest)
+						      : load(lane.head->tail);
+
+		if (!has_restarted(lane) && (overwrite || begin == lane.tail))
+			return false;
+		lane.tail = begin;
+		lane.mark = begin;
+		go_to(lane, begin);
+		++restarts;
+		return true;
 	}
 
 	/* Gives back what was read of a lane if it is so much, in cells. */
@@ -115,6 +148,11 @@ struct ring_reader::impl
 	{
 		if (overwrite || lane.position() - lane.tail < least)
 			return;
+		/* Nobody else stores there, but who begins the ring anew. */
+		if (load(lane.head->tail) != lane.tail) {
+			restart(lane);
+			return;
+		}
 		lane.tail = lane.position();
 		/* After what was read there; pairs with find_room(). */
 		store_release(shared(lane).tail, lane.tail);
@@ -314,6 +352,10 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 		ring_reader_lane &lane = *m_lane;
 
 		if (!has_record(lane)) {
+			if (m_impl->restart(lane)) {
+				++skipped;
+				continue;
+			}
 			if (!m_impl->hold)
 				m_impl->give_back(lane, 1, error);
 			m_lane = m_impl->after(m_lane);
@@ -399,7 +441,7 @@ ring_reader::copy_newest(void *buffer, std::size_t size,
 			continue;
 		}
 		if (!has_record(lane)) {
-			if (catch_up(lane)) {
+			if (catch_up(lane) || m_impl->restart(lane)) {
 				++skipped;
 				continue;
 			}
@@ -510,9 +552,13 @@ bool ring_reader::arm(std::error_code &error) noexcept
 					   std::uint32_t oldest;
 
 					   return has_record(lane) ||
-						  was_lapped(lane, oldest);
+						  was_lapped(lane, oldest) ||
+						  has_restarted(lane);
 				   });
 	}
+	for (ring_reader_lane &lane : m_impl->lanes)
+		if (!has_record(lane))
+			m_impl->restart(lane);
 	if (!m_impl->hold)
 		m_impl->give_back_all(error);
 	for (const ring_reader_lane &lane : m_impl->lanes)
@@ -599,6 +645,16 @@ bool ring_reader::overwrites() const noexcept
 std::size_t ring_reader::max_record() const noexcept
 {
 	return m_impl ? detail::max_record(m_lane->mask + 1) : 0;
+}
+
+std::uint32_t ring_reader::last_lane() const noexcept
+{
+	return m_lane->index;
+}
+
+std::uint64_t ring_reader::restarts() const noexcept
+{
+	return m_impl ? m_impl->restarts : 0;
 }
 
 std::uint64_t ring_reader::lost() const noexcept

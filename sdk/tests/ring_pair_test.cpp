@@ -527,3 +527,51 @@ TEST_P(ring_pair, next_reader_goes_on)
 		read = std::max(read, at);
 	}
 }
+
+/* RESET zeroes a ring, and the writer begins anew at position 0. */
+TEST_P(ring_pair, reader_goes_on_after_a_reset)
+{
+	if (reads() == side::kernel)
+		GTEST_SKIP() << "the kernel resets its own readers";
+
+	for (const bool overwrite : {false, true}) {
+		for (unsigned int read = 1; read < 200; ++read) {
+			const ring_options options =
+				ring_options().set_cells(cells).set_overwrite(
+					overwrite);
+			ring_memory memory(options, 0);
+			auto writer = make_producer(writes(), memory);
+			test::sdk_consumer reader(memory, 0);
+			unsigned int got = 0;
+
+			for (unsigned int i = 0; i < read; ++i) {
+				writer->put(text(50, i));
+				if (i % 50 < 40 || i < 2) {
+					ASSERT_NE(reader.get(), std::nullopt);
+				}
+				/* What it has given back is not 0, then. */
+				if (i == 1) {
+					ASSERT_EQ(reader.get(), std::nullopt);
+				}
+			}
+			if (!overwrite && read < 2)
+				continue;
+			shm_kernel::create_ring(memory.data(), memory.size(),
+						options);
+			writer = make_producer(writes(), memory);
+			/* Where records begin is known again after a lap. */
+			for (unsigned int i = 0; i < 2 * cells; ++i) {
+				writer->put(text(60, i));
+				while (const auto record = reader.get()) {
+					ASSERT_EQ(record->size(), 60U);
+					++got;
+				}
+			}
+			EXPECT_GE(got, overwrite ? cells : 2 * cells) << read;
+			EXPECT_LE(reader.lost(), (read + cells) * 64);
+			if (!overwrite) {
+				EXPECT_EQ(reader.reader().restarts(), 1U);
+			}
+		}
+	}
+}

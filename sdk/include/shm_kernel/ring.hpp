@@ -134,6 +134,9 @@ public:
 		/** The kernel writes or reads this lane. */
 		bool producer_in_kernel = false;
 		bool consumer_in_kernel = false;
+		/** A program writes or reads it; known of regions only. */
+		bool producer_locked = false;
+		bool consumer_locked = false;
 		/** The reader asked to be rung for a record, the writer for room. */
 		bool waiting = false;
 		bool blocked = false;

@@ -233,8 +233,15 @@ public:
 	bool overwrites() const noexcept;
 	/** Bytes of the longest record. */
 	std::size_t max_record() const noexcept;
+	/** Number of the lane that the last record came through. */
+	std::uint32_t last_lane() const noexcept;
 	/** Bytes that were overwritten before they were read, in whole cells. */
 	std::uint64_t lost() const noexcept;
+	/**
+	 * How often a lane was found to have begun anew, as after a RESET of
+	 * the region: what had not been read was lost.
+	 */
+	std::uint64_t restarts() const noexcept;
 
 	/** Gives the lanes up. */
 	void close() noexcept;
