@@ -23,6 +23,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "show.hpp"
+#include "signals.hpp"
 #include "sizes.hpp"
 #include "target.hpp"
 

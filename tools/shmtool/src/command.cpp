@@ -261,8 +261,9 @@ const std::vector<command> &commands()
 		std::vector<command> list;
 
 		for (const auto group :
-		     {look_commands, manage_commands, data_commands,
-		      event_commands, doctor_commands, help_commands}) {
+		     {look_commands, top_commands, manage_commands,
+		      data_commands, event_commands, ring_commands,
+		      doctor_commands, help_commands}) {
 			std::vector<command> some = group();
 
 			std::move(some.begin(), some.end(),

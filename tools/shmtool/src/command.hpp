@@ -110,9 +110,11 @@ const command *find_command(const std::string &name);
 
 /* The groups of commands, one for each source file cmd_*.cpp. */
 std::vector<command> look_commands();
+std::vector<command> top_commands();
 std::vector<command> manage_commands();
 std::vector<command> data_commands();
 std::vector<command> event_commands();
+std::vector<command> ring_commands();
 std::vector<command> doctor_commands();
 std::vector<command> help_commands();
 

@@ -17,6 +17,7 @@
 
 #include "errors.hpp"
 #include "escape.hpp"
+#include "signals.hpp"
 
 namespace shmtool {
 namespace {
@@ -58,6 +59,9 @@ void finish_output()
 {
 	if (std::fflush(stdout) != 0 && !output_error)
 		output_error = errno;
+	/* a caught signal gets in the way of a pipe that nobody empties */
+	if (output_error == EINTR && stop_signal())
+		throw stopped{stop_signal()};
 	if (output_error)
 		fail_errno("standard output", output_error);
 }

@@ -7,7 +7,6 @@
 
 #include "progress.hpp"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "errors.hpp"
 #include "escape.hpp"
 #include "output.hpp"
+#include "signals.hpp"
 #include "sizes.hpp"
 
 namespace shmtool {
@@ -24,13 +24,6 @@ namespace {
 
 constexpr std::chrono::milliseconds patience{500};
 constexpr std::chrono::milliseconds interval{100};
-
-volatile sig_atomic_t caught;
-
-extern "C" void remember_signal(int signal)
-{
-	caught = signal;
-}
 
 /* Steady widths keep the line from dancing: always one digit after the point.
  */
@@ -182,31 +175,6 @@ void progress::erase()
 {
 	std::fputs("\r\033[K", stderr);
 	std::fflush(stderr);
-}
-
-void catch_signals()
-{
-	struct sigaction action
-	{
-	};
-
-	action.sa_handler = remember_signal;
-	sigemptyset(&action.sa_mask);
-	for (const int signal : {SIGINT, SIGTERM}) {
-		struct sigaction old
-		{
-		};
-
-		/* who started shmtool may have said that it shall not end */
-		if (::sigaction(signal, nullptr, &old) == 0 &&
-		    old.sa_handler != SIG_IGN)
-			::sigaction(signal, &action, nullptr);
-	}
-}
-
-int stop_signal()
-{
-	return caught;
 }
 
 } // namespace shmtool

@@ -59,15 +59,6 @@ private:
 	bool m_shown = false;
 };
 
-/*
- * From now on SIGINT and SIGTERM are kept until somebody asks for them, and
- * interrupt blocking calls.
- */
-void catch_signals();
-
-/* The signal that asked shmtool to stop, 0 if none did. */
-int stop_signal();
-
 } // namespace shmtool
 
 #endif

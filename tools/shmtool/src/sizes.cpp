@@ -197,4 +197,14 @@ std::string format_size_exact(std::uint64_t bytes)
 	return human + " (" + plain + ")";
 }
 
+std::string format_part(std::uint64_t part, std::uint64_t whole)
+{
+	const auto percent = whole ? static_cast<std::uint64_t>(
+					     static_cast<double>(part) * 100 /
+					     static_cast<double>(whole))
+				   : 0;
+
+	return part && !percent ? "<1%" : std::to_string(percent) + "%";
+}
+
 } // namespace shmtool

@@ -32,6 +32,9 @@ std::string format_size(std::uint64_t bytes);
 /* "1 MiB (1048576 bytes)", or only "100 bytes" where there is no other form. */
 std::string format_size_exact(std::uint64_t bytes);
 
+/* "0%", "<1%", "42%", "100%": the ends are said only when they are true. */
+std::string format_part(std::uint64_t part, std::uint64_t whole);
+
 } // namespace shmtool
 
 #endif

@@ -344,6 +344,34 @@ void fail_region(const char *verb, const std::string &operand,
 	case errc::past_end:
 		throw failure(what, "the region ends there",
 			      "make it larger: shmtool resize");
+	case errc::not_a_ring:
+		throw failure(what, "there is no ring",
+			      "make one: shmtool ring " + shell_word(operand) +
+				      " --create CELLS; or say where it is: "
+				      "--offset");
+	case errc::ring_corrupted:
+		throw failure(what,
+			      "the ring is corrupt: another program wrote "
+			      "there what makes no sense",
+			      "make it anew: shmtool clear, shmtool ring "
+			      "--create");
+	case errc::lane_busy:
+		throw failure(what, "another program has that lane",
+			      "take another one with --lane, or end that "
+			      "program: shmtool info " +
+				      shell_word(operand) + " --users");
+	case errc::lane_in_kernel:
+		throw failure(what, "the kernel has that lane",
+			      "take another one with --lane");
+	case errc::record_too_long:
+		throw failure(what, "no record of the ring can be that long",
+			      "make a ring with more cells");
+	case errc::may_shrink:
+		throw failure(
+			what,
+			"others could make the region smaller under the ring",
+			"seal it: shmtool seal " + shell_word(operand) +
+				" shrink; or trust them: --trust");
 	case errc::not_an_event_file:
 	case errc::empty_handle:
 		break;

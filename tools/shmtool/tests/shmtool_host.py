@@ -56,7 +56,8 @@ def contract_commands():
     """every command of the contract is there"""
     assert set(commands()) >= {
         "list", "info", "create", "remove", "read", "write", "dump", "clear", "reset", "resize",
-        "chmod", "chown", "seal", "revoke", "notify", "wait", "watch", "doctor", "help"}
+        "chmod", "chown", "seal", "revoke", "notify", "wait", "watch", "ring", "top",
+        "doctor", "help"}
 
 
 @test
@@ -112,6 +113,31 @@ def usage_errors():
             (r"unexpected argument 'b'", ["wait", "a", "b"]),
             (r"--count: '0' is not a number", ["watch", "a", "--count", "0"]),
             (r"an argument is missing", ["watch"]),
+            (r"give one of --read, --write and --create", ["ring", "a", "--read", "--write"]),
+            (r"give one of", ["ring", "a", "--create", "64", "--read"]),
+            (r"--follow: it goes with --read", ["ring", "a", "--follow"]),
+            (r"--count: it goes with --read", ["ring", "a", "--write", "--count", "1"]),
+            (r"--lane: it goes with --read or --write", ["ring", "a", "--lane", "1"]),
+            (r"--drop: it goes with --write", ["ring", "a", "--read", "--drop"]),
+            (r"--tag: it goes with --create", ["ring", "a", "--tag", "x"]),
+            (r"--lanes: it goes with --create", ["ring", "a", "--read", "--lanes", "2"]),
+            (r"--overwrite: it goes with --create", ["ring", "a", "--write", "--overwrite"]),
+            (r"--format: 'x' is no format \(the formats are text, hex and raw\)",
+             ["ring", "a", "--read", "--format", "x"]),
+            (r"--format: not together with --json",
+             ["ring", "a", "--read", "--format", "hex", "--json"]),
+            (r"--lane: '1024' is not a number from 0 to 1023", ["ring", "a", "-r", "-l", "1024"]),
+            (r"--create: '65' is no power of two", ["ring", "a", "--create", "65"]),
+            (r"--create: '32' is not a number from 64 to 16777216", ["ring", "a", "--create", "32"]),
+            (r"--create: '1M' is not a number", ["ring", "a", "--create", "1M"]),
+            (r"--lanes: '0' is not", ["ring", "a", "--create", "64", "--lanes", "0"]),
+            (r"--tag: 33 bytes where 32", ["ring", "a", "--create", "64", "--tag", "x" * 33]),
+            (r"--offset: a ring begins at a multiple of 64", ["ring", "a", "--offset", "63"]),
+            (r"--offset: 'x': not a size", ["ring", "a", "--offset", "x"]),
+            (r"--interval: '0': |--interval: 10ms is the least", ["top", "--interval", "0"]),
+            (r"--interval: 10ms is the least", ["top", "-i", "9ms"]),
+            (r"--count: '-1' is not", ["top", "--count=-1"]),
+            (r"unexpected argument 'a'", ["top", "a"]),
             (r"an argument is missing", ["notify", "--times", "3"]),
             (r"either a region or --id", ["info"]),
             (r"either a region or --id", ["info", "a", "--id", "1"])):
@@ -147,7 +173,9 @@ def missing_device():
                   ["dump", "-"], ["clear", "a"], ["reset", "-"], ["resize", "a", "1"],
                   ["chmod", "0600", "a"], ["chown", "root", "a"], ["revoke", "a"],
                   ["seal", "a"], ["seal", "-", "shrink"], ["notify", "a"], ["wait", "a"],
-                  ["wait", "-", "--timeout", "1"], ["watch", "a", "b"]):
+                  ["wait", "-", "--timeout", "1"], ["watch", "a", "b"], ["top"], ["top", "--json"],
+                  ["ring", "a"], ["ring", "a", "--read"], ["ring", "a", "--write"],
+                  ["ring", "-", "--create", "64"]):
         tool.fails(1, r"^shmtool: /dev/shm_kernel_driver: there is no such device "
                       r"\(load the driver: modprobe shm_kernel_driver; 'shmtool doctor'", *words)
 
@@ -217,6 +245,8 @@ def the_completion():
     assert complete("read", "--o") == ["--offset="]
     assert complete("list", "--sort", "s") == ["size"]
     assert complete("wait", "x", "--for", "re") == ["resized", "revoked"]
+    assert complete("ring", "x", "--format", "") == ["text", "hex", "raw"]
+    assert complete("top", "--i") == ["--interval="]
     assert complete("seal", "x", "s") == ["shrink", "seal"]
     assert set(complete("dump", "--")) == {"--offset=", "--length=", "--no-squeezing", "--json",
                                            "--help"}

@@ -125,3 +125,15 @@ TEST(FormatSize, WhatItPrintsExactlyIsReadBack)
 		}
 	}
 }
+
+TEST(FormatPart, EndsOnlyWhenTheyAreTrue)
+{
+	using shmtool::format_part;
+
+	EXPECT_EQ(format_part(0, 0), "0%");
+	EXPECT_EQ(format_part(0, 1024), "0%");
+	EXPECT_EQ(format_part(1, 1024), "<1%");
+	EXPECT_EQ(format_part(512, 1024), "50%");
+	EXPECT_EQ(format_part(1023, 1024), "99%");
+	EXPECT_EQ(format_part(1024, 1024), "100%");
+}
