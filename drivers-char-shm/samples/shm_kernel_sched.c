@@ -234,11 +234,15 @@ module_init(sched_init);
 
 static void __exit sched_exit(void)
 {
+	int cpu;
+
 	/* First whoever may ring, in the order in which one starts the other. */
 	tracepoint_probe_unregister(sched_tracepoint, sched_probe, NULL);
 	tracepoint_synchronize_unregister();
 	irq_work_sync(&sched_work);
 	timer_delete_sync(&sched_timer);
+	for_each_possible_cpu(cpu)
+		shm_kernel_ring_writer_exit(per_cpu_ptr(&sched_writer, cpu));
 
 	/* Programs that have the region keep it, and see us go. */
 	shm_kernel_remove(sched_region);
