@@ -1791,16 +1791,22 @@ static bool shm_take_events(struct shm_event_file *ef,
 	return true;
 }
 
+static void shm_return_event(struct shm_event_file *ef, enum shm_event event,
+			     u32 times)
+{
+	WRITE_ONCE(ef->seen[event], ef->seen[event] - times);
+}
+
 static void shm_return_events(struct shm_event_file *ef,
 			      const struct shm_kernel_events *events)
 {
 	scoped_guard(spinlock, &ef->lock) {
 		atomic64_sub(events->rings, &ef->rings);
-		ef->seen[SHM_PEER_CAME] -= events->peers_come;
-		ef->seen[SHM_PEER_WENT] -= events->peers_gone;
-		ef->seen[SHM_RESIZED] -= events->resized;
-		ef->seen[SHM_SEALED] -= events->sealed;
-		ef->seen[SHM_WAS_REVOKED] -= events->revoked;
+		shm_return_event(ef, SHM_PEER_CAME, events->peers_come);
+		shm_return_event(ef, SHM_PEER_WENT, events->peers_gone);
+		shm_return_event(ef, SHM_RESIZED, events->resized);
+		shm_return_event(ef, SHM_SEALED, events->sealed);
+		shm_return_event(ef, SHM_WAS_REVOKED, events->revoked);
 	}
 	/* Another reader of the file may have found nothing meanwhile. */
 	shm_wake_up(ef->region, SHM_POLL_EVENTS);
@@ -1844,17 +1850,11 @@ static ssize_t shm_events_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return len;
 }
 
-static ssize_t shm_events_write(struct file *file, const char __user *buf,
-				size_t count, loff_t *ppos)
+static ssize_t shm_events_ring(struct file *file, u64 times)
 {
 	struct shm_event_file *ef = file->private_data;
 	struct shm_kernel_region *region = ef->region;
-	u64 times;
 
-	if (count != sizeof(times))
-		return -EINVAL;
-	if (get_user(times, (u64 __user *)buf))
-		return -EFAULT;
 	if (!times || times == U64_MAX)
 		return -EINVAL;
 	if (shm_events_over(ef))
@@ -1873,6 +1873,31 @@ static ssize_t shm_events_write(struct file *file, const char __user *buf,
 	if (shm_mark_clients(region, NULL, SHM_DUE_KICK))
 		shm_queue_clients(region);
 	return sizeof(times);
+}
+
+/* For write(), which is spared the iterator. */
+static ssize_t shm_events_write(struct file *file, const char __user *buf,
+				size_t count, loff_t *ppos)
+{
+	u64 times;
+
+	if (count != sizeof(times))
+		return -EINVAL;
+	if (get_user(times, (u64 __user *)buf))
+		return -EFAULT;
+	return shm_events_ring(file, times);
+}
+
+/* For io_uring, which without it would hand each ring to a worker. */
+static ssize_t shm_events_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	u64 times;
+
+	if (iov_iter_count(from) != sizeof(times))
+		return -EINVAL;
+	if (!copy_from_iter_full(&times, sizeof(times), from))
+		return -EFAULT;
+	return shm_events_ring(iocb->ki_filp, times);
 }
 
 static __poll_t shm_events_poll(struct file *file, poll_table *wait)
@@ -1919,6 +1944,7 @@ static const struct file_operations shm_events_fops = {
 	.llseek		= noop_llseek,
 	.read_iter	= shm_events_read_iter,
 	.write		= shm_events_write,
+	.write_iter	= shm_events_write_iter,
 	.poll		= shm_events_poll,
 	.show_fdinfo	= shm_events_show_fdinfo,
 };
@@ -2381,6 +2407,7 @@ static long shm_control_ioctl(struct file *file, unsigned int cmd,
 
 static const struct file_operations shm_region_fops = {
 	.owner			= THIS_MODULE,
+	.fop_flags		= FOP_BUFFER_WASYNC,
 	.open			= shm_region_open,
 	.release		= shm_release,
 	.llseek			= generic_file_llseek,
@@ -2402,7 +2429,8 @@ static const struct file_operations shm_region_fops = {
 
 static struct page *shm_map_page(const struct shm_map *map, pgoff_t i)
 {
-	return map->pages ? map->pages[i] : virt_to_page(map->addr) + i;
+	return map->pages ? map->pages[i] :
+			    virt_to_page(map->addr + (i << PAGE_SHIFT));
 }
 
 static void shm_put_map(struct shm_map *map)
@@ -2748,6 +2776,12 @@ shm_kernel_attach(struct shm_kernel_region *region,
 		list_add_tail_rcu(&client->link, &region->clients);
 	}
 	shm_peer_event(region, client, true);
+	/* Whoever revokes walks the list after a full barrier; so do we look. */
+	smp_mb();
+	if (shm_revoked(region)) {
+		set_bit(SHM_DUE_REVOKED, &client->due);
+		shm_queue_clients(region);
+	}
 	return client;
 }
 EXPORT_SYMBOL_GPL(shm_kernel_attach);

@@ -449,7 +449,7 @@ ssize_t shm_kernel_ring_read(struct shm_kernel_ring_reader *reader, void *buf,
 	struct shm_kernel_ring_record *record;
 	u32 len, cells, tries;
 
-	/* An honest producer skips one record for each that it writes. */
+	/* Not as many as a hostile producer can make up: see shm_kernel_ring_ask(). */
 	for (tries = 0; tries < SHM_RING_MAX_TRIES; tries++) {
 		record = shm_ring_next_record(reader);
 		if (!record) {

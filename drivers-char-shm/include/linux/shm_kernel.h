@@ -27,7 +27,8 @@ struct shm_kernel_region;
  * Each may be NULL. They are called in process context and may sleep. The first
  * three run one after another for one client and may do all but detach it. @reset
  * may run beside them; as the content of the region is locked meanwhile, it must
- * not attach to a region or detach from one, nor map, seal or revoke one.
+ * not attach to a region or detach from one, nor map, seal or revoke one, and a
+ * lock that it takes must not be held elsewhere while doing so.
  */
 struct shm_kernel_client_ops {
 	void (*kick)(struct shm_kernel_client *client);

@@ -295,7 +295,8 @@ shm_kernel_ring_discard(struct shm_kernel_ring_writer *writer,
 static inline void
 shm_kernel_ring_writer_exit(struct shm_kernel_ring_writer *writer)
 {
-	WRITE_ONCE(writer->lane->producer, 0);
+	/* Who sees the lane free sees what was written there. */
+	smp_store_release(&writer->lane->producer, 0);
 }
 
 /**
@@ -313,7 +314,8 @@ shm_kernel_ring_reader_exit(struct shm_kernel_ring_reader *reader)
 		return;
 	/* After what was read there; pairs with the producer's acquire. */
 	smp_store_release(&reader->lane->tail, reader->position);
-	WRITE_ONCE(reader->lane->consumer, 0);
+	/* Who sees the lane free sees where to begin. */
+	smp_store_release(&reader->lane->consumer, 0);
 }
 
 #endif /* _LINUX_SHM_KERNEL_RING_H */

@@ -27,7 +27,7 @@ DECLARE_EVENT_CLASS(shm_kernel_name,
 		    TP_fast_assign(__entry->id = id;
 				   memcpy(__get_dynamic_array(name), name, len);),
 		    /* A name may hold any bytes but '/' and NUL. */
-		    TP_printk("id=%llu name=\"%*pE\"", __entry->id,
+		    TP_printk("id=%llu name=%*pE", __entry->id,
 			      __get_dynamic_array_len(name), (char *)__get_dynamic_array(name)));
 
 DEFINE_EVENT(shm_kernel_name, shm_kernel_bind,
