@@ -232,10 +232,10 @@ def install_modules(build):
     proc.output(["depmod", "-b", build.modprobe_base, build.release], env=proc.clean_env(PATH=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"))
 
 
-def external_module(build, code):
-    """The module of the one C file CODE, built outside of the tree for BUILD."""
+def external_module(build, code, *headers):
+    """The module of the one C file CODE, which may include HEADERS, built outside of the tree for BUILD."""
     directory = build.directory / "lab-external" / code.stem
-    text = code.read_bytes()
+    text = b"".join(file.read_bytes() for file in (code, *headers))
     with paths.locked(build.source.work):
         stamp = paths.Stamp(directory / "stamp")
         key = hashlib.sha256(text + (paths.Stamp(build.directory / ".lab-stamp").read() or "").encode()).hexdigest()
@@ -244,7 +244,8 @@ def external_module(build, code):
             return module
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        shutil.copy(code, directory)
+        for file in (code, *headers):
+            shutil.copy(file, directory)
         (directory / "Makefile").write_text(f"obj-m := {code.stem}.o\n", encoding="utf-8")
         done = proc.attempt(make(build.source.patched, build.directory, build.variant.arch, f"M={directory}", "modules"), env=make_env(build.source.work))
         if done.returncode or not module.exists():
