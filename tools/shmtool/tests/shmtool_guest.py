@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import json
 import os
+import pty
 import random
 import re
 import select
@@ -20,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 from tap import Skip, run_all, test, tool_from_arguments
@@ -929,6 +931,364 @@ def peers_in_list_and_info():
         assert len(user["event_descriptors"]) == 1 and user["mapped"] == 0, user
         assert re.search(r"^Used by: +%d shmtool \(root\): fd \d+; events fd \d+$" % watch.process.pid,
                          tool.ok("info", name, "-u").text, re.M)
+
+
+class Ring(Region):
+    """A region with a ring for one test."""
+
+    def __init__(self, name, cells, *options):
+        super().__init__(name, 256 << 10)
+        tool.ok("ring", name, "--create", str(cells), *options)
+
+
+def ring(name, *options):
+    return json.loads(tool.ok("ring", name, "--json", *options).out)
+
+
+def records(name, *options):
+    return tool.ok("ring", name, "--read", *options).text.splitlines()
+
+
+@test
+def ring_create():
+    """ring --create makes a ring and shows it, in memory that is zero only"""
+    with Region("t50", 100) as name:
+        tool.fails(1, r"ring 't50': there is no ring \(make one: shmtool ring t50 --create",
+                   "ring", name)
+        tool.fails(1, r"it would end at 4480 bytes, and the region at 100 bytes "
+                      r"\(make it larger: shmtool resize t50 4480\)", "ring", name, "-C", "64")
+        assert info(name)["seals"] == []
+        tool.ok("resize", name, "4480")
+        text = tool.ok("ring", name, "--create", "64", "--tag", "a\nb").text
+        assert text == tool.ok("ring", name).text
+        assert re.match(r"Tag: +a\\nb\nSize: +4480 bytes from offset 0 on\n"
+                        r"Lanes: +1 of 64 cells, 4 KiB\nWhen full: +new records are dropped\n"
+                        r"Longest: +records of 2040 bytes\n\nLANE +FILL +USED ", text), text
+        assert info(name)["seals"] == ["shrink"]
+        tool.fails(1, r"there is a ring already \(if nobody needs it: shmtool clear t50\)",
+                   "ring", name, "--create", "64")
+        tool.ok("clear", name)
+        tool.ok("write", name, "--offset", "4479", "--string", "x")
+        tool.fails(1, r"there is something already: the memory is not zero", "ring", name,
+                   "--create", "64")
+    with Region("t50", 64 << 10) as name:
+        tool.ok("ring", name, "--create", "64", "--offset", "4K", "--lanes", "3", "--overwrite")
+        entry = ring(name, "--offset", "4096")
+        assert entry["overwrite"] and entry["offset"] == 4096 and len(entry["lanes"]) == 3, entry
+        tool.fails(1, r"there is no ring at offset 64", "ring", name, "--offset", "64")
+        tool.fails(1, r"there is no ring at offset 1048576", "ring", name, "--offset", "1M")
+
+
+@test
+def ring_between_two():
+    """what one shmtool writes into a ring another reads, as it comes"""
+    with Ring("t51", 64) as name:
+        with Background("ring", name, "--read", "--follow") as reader:
+            until(lambda: ring(name)["lanes"][0]["consumer_waits"])
+            assert ring(name)["lanes"][0]["consumer"] == "program"
+            tool.fails(1, r"ring 't51': another program has that lane", "ring", name, "--read")
+            assert tool.ok("ring", name, "--write", stdin=b"one\ntwo").text == (
+                "t51: wrote 2 records to lane 0\n")
+            assert (reader.line(), reader.line()) == ("one\n", "two\n")
+            # more than fits: the writer waits for the reader
+            text = "".join("%d\n" % i for i in range(1000))
+            tool.ok("ring", name, "--write", stdin=text.encode())
+            assert [reader.line() for _ in range(1000)] == text.splitlines(keepends=True)
+            reader.process.terminate()
+            assert reader.end() == (-signal.SIGTERM, "", "")
+        entry = ring(name)
+        assert entry["dropped"] == 0 and entry["lanes"][0]["used"] == 0, entry
+        assert entry["lanes"][0]["consumer"] == "none", entry
+
+
+@test
+def ring_reader_killed():
+    """a reader that is killed with kill -9 leaves its lane to the next"""
+    with Ring("t52", 64) as name:
+        with Background("ring", name, "-r", "-f") as reader:
+            until(lambda: ring(name)["lanes"][0]["consumer_waits"])
+            reader.process.kill()
+            reader.process.wait()
+        tool.ok("ring", name, "--write", stdin=b"x\n")
+        assert ring(name)["lanes"][0]["consumer"] == "none"
+        assert records(name) == ["x"]
+
+
+@test
+def ring_reading():
+    """ring --read takes records away, as many as it prints"""
+    with Ring("t53", 64) as name:
+        tool.ok("ring", name, "-w", stdin=b"1\n2\n\n4\n5\n")
+        assert records(name, "--count", "2") == ["1", "2"]
+        assert records(name, "--format", "hex", "-c", "2") == [
+            "0 bytes", "1 byte", "00000000  34" + 48 * " " + "|4|", "00000001"]
+        assert tool.ok("ring", name, "-r", "--format", "raw").out == b"5"
+        assert records(name) == []
+        hostile = b"\033[2J\xff\r\0"
+        for _ in range(3):
+            tool.ok("ring", name, "-w", stdin=hostile)
+        assert records(name, "-c", "1") == ["\\x1b[2J\\xff\\r\\x00"]
+        assert tool.ok("ring", name, "-r", "-c", "1", "-F", "raw").out == hostile
+        entry = json.loads(tool.ok("ring", name, "--read", "--json").out)
+        assert (entry["lane"], entry["size"]) == (0, len(hostile)), entry
+        assert bytes.fromhex(entry["data_hex"]) == hostile, entry
+        tool.ok("ring", name, "-w", stdin=b"x\ny\n")
+        status, shown = tool.on_terminal("ring", name, "--read", "--format", "raw")
+        assert status == 1 and "would go to the terminal" in shown, shown
+        status, shown = tool.on_terminal("ring", name, "--read", "--follow", interrupt_at=rb"y\r\n")
+        assert (status, shown) == (-signal.SIGINT, "x\r\ny\r\n"), (status, shown)
+        tool.fails(1, r"line 2 has 2041 bytes, and the longest record has 2040", "ring", name,
+                   "--write", stdin=b"short\n" + b"x" * 2041)
+        assert records(name) == ["short"]
+
+
+@test
+def ring_drops_and_overwrites():
+    """a full ring drops and counts, or overwrites and tells who comes late"""
+    lines = b"".join(b"%d\n" % i for i in range(100))
+    with Ring("t54", 64) as name:
+        report = json.loads(tool.ok("ring", name, "--write", "--drop", "--json", stdin=lines).out)
+        assert report == {"region": name, "lane": 0, "written": 63, "dropped": 37}, report
+        assert ring(name)["dropped"] == 37
+        assert re.search(r"^   0   98%    63 ", tool.ok("ring", name).text, re.M)
+        with Background("ring", name, "--write", stdin=subprocess.PIPE) as writer:
+            writer.process.stdin.write(b"more\n")
+            writer.process.stdin.close()
+            until(lambda: ring(name)["lanes"][0]["producer_waits"])
+            assert ring(name)["lanes"][0]["producer"] == "program"
+            assert len(records(name, "-c", "40")) == 40
+            assert writer.line() == "t54: wrote 1 record to lane 0\n"
+        assert records(name)[-1] == "more"
+    with Ring("t54", 64, "--overwrite", "--lanes", "2") as name:
+        tool.ok("ring", name, "-w", stdin=b"first\n")
+        with Background("ring", name, "-r", "-f", "--json") as reader:
+            assert json.loads(reader.line())["data"] == "first"
+            os.kill(reader.process.pid, signal.SIGSTOP)
+            tool.ok("ring", name, "-w", stdin=lines)
+            tool.ok("ring", name, "--write", "--lane", "1", stdin=b"other lane\n")
+            os.kill(reader.process.pid, signal.SIGCONT)
+            seen = [json.loads(reader.line())]
+            while seen[-1]["data"] != "99":
+                seen.append(json.loads(reader.line()))
+            reader.process.terminate()
+            _, out, err = reader.end()
+            assert re.fullmatch(r"(shmtool: ring 't54': .* were overwritten before they were read\n)+",
+                                err), err
+            seen += [json.loads(line) for line in out.splitlines()]
+            assert {"lane": 1, "size": 10, "data": "other lane"} in seen, seen
+        # who has come later sees it all again, and a reader needs no more than read permission
+        tool.ok("chmod", "0644", name)
+        with OpenedToAll():
+            again = tool.ok("ring", name, "--read", user=NOBODY).text.splitlines()
+            assert again[-1] == "1: other lane" and "0: 99" in again, again
+            tool.fails(1, r"ring 't54': its mode 0644 does not let you", "ring", name, "--write",
+                       user=NOBODY)
+
+
+@test
+def ring_lanes():
+    """each writer has a lane, a reader all of them or one"""
+    with Ring("t55", 64, "--lanes", "2") as name:
+        writers = [Background("ring", name, "--write", stdin=subprocess.PIPE) for _ in range(2)]
+        try:
+            until(lambda: [lane["producer"] for lane in ring(name)["lanes"]] == ["program"] * 2)
+            tool.fails(1, r"another program has that lane", "ring", name, "--write")
+            tool.fails(1, r"it has no lane 2 \('shmtool ring t55' shows its lanes\)", "ring", name,
+                       "-r", "--lane", "2")
+            tool.fails(1, r"it has no lane 2", "ring", name, "-w", "--lane", "2")
+            outs = [writer.process.communicate(b"from %d\n" % i)[0]
+                    for i, writer in enumerate(writers)]
+            assert sorted(re.search(rb"lane (\d)", out)[1] for out in outs) == [b"0", b"1"], outs
+        finally:
+            for writer in writers:
+                writer.__exit__()
+        assert {line[0] for line in records(name)} == {"0", "1"}
+        tool.ok("ring", name, "-w", "--lane", "1", stdin=b"b\n")
+        assert records(name, "--lane", "0") == [] and records(name, "--lane", "1") == ["b"]
+
+
+@test
+def ring_spoiled():
+    """a ring that somebody spoiled is an error that says what is wrong with it"""
+    def spoil(offset, digits, pattern, *words, stdin=b""):
+        with Ring("t56", 64) as name:
+            tool.ok("ring", name, "--write", stdin=b"one\ntwo\n")
+            tool.ok("write", name, "--offset", str(offset), "--hex", digits)
+            tool.fails(1, r"^shmtool: ring 't56': " + pattern, "ring", name, *words, stdin=stdin)
+
+    for words in ([], ["--read"], ["--write"], ["--json"]):
+        spoil(4, "07", r"the head of the ring is corrupt: it is of version 7, .*\(if nobody", *words)
+        spoil(12, "00", r"the head of the ring is corrupt: it says that it has 0 lanes", *words)
+        spoil(16, "41", r"the head of the ring is corrupt: it says that a lane has 65 cells", *words)
+        spoil(19, "01", r".*corrupt: 1 lanes of 16777280|.*a lane has 16777280 cells", *words)
+        spoil(17, "4000", r".*a lane has 16448 cells", *words)
+        spoil(16, "00400000", r".*1 lanes of 16384 cells take 1\.0 MiB .* and there are 256 KiB",
+              *words)
+        spoil(0, "00", r"there is no ring", *words)
+    # a record's length, the writer's view of the reader
+    spoil(128 + 256 + 4, "ffff0000", r"the ring is corrupt: another program wrote", "--read")
+    spoil(128 + 128, "ff00ff00", r"the ring is corrupt: another program wrote", "--write",
+          stdin=b"x\n" * 100)
+
+
+@test
+def ring_in_strange_places():
+    """a ring works in region 0, in a node, in a region that can shrink, under any name"""
+    size = info("-")["size"]
+    if size >= 4480:
+        tool.fails(1, r"ring region 0: there is something already", "ring", "-", "--create", "64")
+    node = "/dev/shm_kernel/" + boot_region()
+    tool.ok("ring", node, "--create", "64")
+    tool.ok("ring", node, "--write", stdin=b"by node\n")
+    assert records(boot_region()) == ["by node"]
+    tool.ok("reset", node)
+    create_directly(b"\xff\033")
+    try:
+        tool.fails(1, r"make it larger: shmtool resize \$'\\xff\\x1b' 4480", "ring",
+                   b"\xff\033", "--create", "64")
+        tool.ok("resize", b"\xff\033", "4480")
+        tool.ok("ring", b"\xff\033", "--create", "64")
+        result = tool.ok("ring", b"\xff\033", "--write", stdin=b"x\n")
+        assert result.text == "\\xff\\x1b: wrote 1 record to lane 0\n", result
+    finally:
+        tool("remove", b"\xff\033")
+    with Ring("t57", 64) as name:
+        head = read(name)
+        tool.ok("create", "t57b", "256K")
+        try:
+            tool.ok("write", "t57b", stdin=head)
+            tool.fails(1, r"others could make the region smaller under the ring \(seal it: shmtool "
+                          r"seal t57b shrink; or trust them: --trust\)", "ring", "t57b", "--read")
+            assert records("t57b", "--trust") == []
+        finally:
+            tool.ok("remove", "t57b")
+
+
+@test
+def ring_into_a_closed_pipe():
+    """ring --follow ends when nobody reads its output any more"""
+    with Ring("t58", 64) as name, Background("ring", name, "-r", "-f") as reader:
+        until(lambda: ring(name)["lanes"][0]["consumer_waits"])
+        reader.process.stdout.close()
+        assert reader.process.wait(timeout=20) == -signal.SIGPIPE
+
+
+def top(*options):
+    return [json.loads(line) for line in tool.ok("top", "--json", *options).text.splitlines()]
+
+
+@test
+def top_of_a_moving_ring():
+    """top shows rates, fill and loss of a ring that somebody writes"""
+    with Ring("t59", 64) as name:
+        with Background("ring", name, "--write", "--drop", stdin=subprocess.PIPE) as writer, \
+                Background("watch", name) as watch:
+            watch.line()
+            source = subprocess.Popen(
+                ["sh", "-c", "while :; do echo record; sleep 0.01; done"],
+                stdout=writer.process.stdin)
+            try:
+                # the writer rings for a reader that waits, so have one
+                with Background("ring", name, "-r", "-f"):
+                    look, = top("-n", "1", "-i", "1s")
+            finally:
+                source.kill()
+                source.wait()
+            entry, = [e for e in look["regions"] if e["name"] == name]
+            assert entry == look["regions"][0], look
+            assert entry["peers"] == 3 and entry["rings_per_second"] > 0, entry
+            assert entry["ring"]["cells"] == 64 and entry["ring"]["bytes_per_second"] > 64, entry
+            # without a reader it fills up
+            writer.process.stdin.write(b"x\n" * 200)
+            writer.process.stdin.close()
+            writer.process.wait()
+        looks = top("-n", "2", "-i", "0.1")
+        assert len(looks) == 2
+        for look in looks:
+            entry, = [e for e in look["regions"] if e["name"] == name]
+            assert entry["ring"]["used"] == [63] and entry["ring"]["dropped"] > 100, entry
+            assert entry["ring"]["bytes_per_second"] == 0 and entry["peers"] == 0, entry
+        text = tool.ok("top", "-n", "1", "-i", "50ms").text
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  \d+ regions, .*, 0 peers, 0 rings/s\n\n"
+                        r"NAME +SIZE +FILES +MAPS +PEERS +CLIENTS +RINGS/S +RING +FILL +FLOW +DROPPED\n",
+                        text), text
+        assert re.search(r"^t59 +256 KiB .* 4 KiB +98% +0 +\d+$", text, re.M), text
+        tool.ok("write", name, "--offset", "4", "--hex", "99")
+        assert re.search(r"^t59 .* corrupt$", tool.ok("top", "-n", "1", "-i", "50ms").text, re.M)
+
+
+@test
+def top_only_looks():
+    """top is no peer and keeps no region open"""
+    with Ring("t60", 64) as name, Background("top", "-i", "20ms") as looker:
+        looker.line()
+        seen = [info(name) for _ in range(20)]
+        assert all(entry["peers"] == 0 and entry["mappings"] == 0 for entry in seen), seen
+        assert any(entry["files"] == 0 for entry in seen), seen
+        looker.process.stdout.close()
+        assert looker.process.wait(timeout=20) == -signal.SIGPIPE
+    with Background("create", "t60", "256K", "--", "sleep", "0.5") as holder, \
+            Background("top", "-i", "20ms") as looker:
+        looker.line()
+        holder.end()
+        until(lambda: "t60" not in regions())
+
+
+@test
+def top_on_a_terminal():
+    """on a terminal top draws a screen, takes keys, and gives the terminal back"""
+    def run(*words, keys=b"", columns=80, at=None, send=None):
+        """Runs it on a terminal; sends keys, or a signal, once the pattern was shown."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 10, columns, 0, 0))
+        before = termios.tcgetattr(slave)
+        process = subprocess.Popen([tool.path, "top", *words], stdin=slave, stdout=slave,
+                                   stderr=slave, env={**tool.environment, "TERM": "xterm"},
+                                   start_new_session=True)
+        shown = b""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if select.select([master], [], [], 0.05)[0]:
+                shown += os.read(master, 65536)
+            elif process.poll() is not None:
+                break
+            if at and re.search(at, shown):
+                at = None
+                if keys:
+                    os.write(master, keys)
+                elif send:
+                    process.send_signal(send)
+        else:
+            process.kill()
+        status = process.wait()
+        assert termios.tcgetattr(slave) == before
+        os.close(slave)
+        os.close(master)
+        assert shown.startswith(b"\033[?1049h\033[?25l"), shown
+        assert shown.count(b"\033[?1049h") == shown.count(b"\033[?1049l"), shown
+        return status, shown.decode()
+
+    with Region("t61-" + "x" * 80, 1):
+        status, shown = run(keys=b"q", at=rb"region0")
+        assert status == 0, (status, shown)
+        picture = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", shown.split("\033[?1049l")[-1])
+        assert picture.splitlines()[2].startswith("NAME "), picture
+        assert max(map(len, picture.splitlines())) <= 80 and "\u2026" in picture, picture
+        status, shown = run("-n", "2", "-i", "50ms", columns=50)
+        assert status == 0, (status, shown)
+        for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            status, shown = run(at=rb"region0", send=stop)
+            assert status == -stop and shown.endswith("\033[?25h\033[?1049l"), (stop, shown)
+        status, shown = run("-i", "1h", keys=b" q", at=rb"region0")
+        assert status == 0, (status, shown)
+    names = ["t61-%d" % i for i in range(20)]
+    try:
+        for name in names:
+            create_directly(name.encode())
+        status, shown = run(keys=b"q", at=rb"more lines")
+        assert status == 0 and re.search(r"\.\.\. \d+ more lines", shown), (status, shown)
+    finally:
+        tool.ok("remove", *names)
 
 
 @test
