@@ -24,7 +24,7 @@ SHMTOOL_PARAMS = "regions=cam:1M:mode=0640,left:64K:contig"
 
 
 # Examples of the SDK that read the sample's ring.
-SDK_READERS = ("ring_watch sched", "ring_watch sched 1000")
+SDK_READERS = ("ring_watch sched", "ring_watch sched 100")
 
 
 class Context:
@@ -139,8 +139,8 @@ def tracepoint_programs(*_):
 
 def soak_programs(context, build):
     """The soak of the samples, with every reader that there is: without the program, with shmtool, with the SDK."""
-    readers = ["shm_kernel_sched_user", "shm_kernel_sched_user 1000", "shmtool ring sched", "shmtool watch sched", "shmtool wait sched", *SDK_READERS]
-    seconds = 10 if context.quick else 30 if build.variant is kernel.SAN else 60
+    readers = ["shm_kernel_sched_user", "shm_kernel_sched_user 100", "shmtool ring sched", "shmtool watch sched", "shmtool wait sched", *SDK_READERS]
+    seconds = 20 if context.quick else 60
     script = build.source.patched / "samples" / "shm_kernel" / "soak.sh"
     return [runner.Program("soak", ["sh", script, str(seconds)], "tap", 600, "", [f"READERS={';'.join(readers)}"])]
 
