@@ -201,30 +201,49 @@ struct probe {
 	struct shm_kernel_client *client;
 	atomic_t kicks;
 	atomic_t changes;
+	atomic_t revokes;
 	atomic_t resets;
-	atomic_t running;
+	atomic_t running;	/* but reset, which may be beside the others */
 	atomic_t wrong;		/* overlapping calls, bad context, bad client */
 	atomic_t late;		/* calls while it was not attached */
 	bool gone;
 	bool rings_back;
+	struct shm_kernel_region *visits;	/* where kick is a client for a while */
 	u32 *word;		/* what reset puts there */
 	struct completion *entered;
 	struct completion *leave;
 };
 
-static struct probe *probe_enter(struct shm_kernel_client *client)
+static struct probe *probe_of(struct shm_kernel_client *client)
 {
 	struct probe *probe = shm_kernel_client_data(client);
 
 	might_sleep();
 	if (READ_ONCE(probe->gone))
 		atomic_inc(&probe->late);
-	if (atomic_inc_return(&probe->running) != 1 || !in_task() ||
-	    irqs_disabled() ||
+	if (!in_task() || irqs_disabled() ||
 	    (READ_ONCE(probe->client) && READ_ONCE(probe->client) != client))
 		atomic_inc(&probe->wrong);
 	return probe;
 }
+
+static struct probe *probe_enter(struct shm_kernel_client *client)
+{
+	struct probe *probe = probe_of(client);
+
+	if (atomic_inc_return(&probe->running) != 1)
+		atomic_inc(&probe->wrong);
+	return probe;
+}
+
+static void probe_leave(struct probe *probe)
+{
+	if (READ_ONCE(probe->gone))
+		atomic_inc(&probe->late);
+	atomic_dec(&probe->running);
+}
+
+static const struct shm_kernel_client_ops deaf_ops = { };
 
 static void probe_kick(struct shm_kernel_client *client)
 {
@@ -233,13 +252,22 @@ static void probe_kick(struct shm_kernel_client *client)
 	atomic_inc(&probe->kicks);
 	if (probe->rings_back)
 		shm_kernel_notify(client);
+	if (probe->visits) {
+		struct shm_kernel_client *visitor =
+			shm_kernel_attach(probe->visits, &deaf_ops, NULL);
+
+		if (IS_ERR(visitor)) {
+			atomic_inc(&probe->wrong);
+		} else {
+			shm_kernel_notify(visitor);
+			shm_kernel_detach(visitor);
+		}
+	}
 	if (probe->entered)
 		complete(probe->entered);
 	if (probe->leave)
 		wait_for_completion(probe->leave);
-	if (READ_ONCE(probe->gone))
-		atomic_inc(&probe->late);
-	atomic_dec(&probe->running);
+	probe_leave(probe);
 }
 
 static void probe_peers_changed(struct shm_kernel_client *client)
@@ -247,12 +275,20 @@ static void probe_peers_changed(struct shm_kernel_client *client)
 	struct probe *probe = probe_enter(client);
 
 	atomic_inc(&probe->changes);
-	atomic_dec(&probe->running);
+	probe_leave(probe);
+}
+
+static void probe_revoked(struct shm_kernel_client *client)
+{
+	struct probe *probe = probe_enter(client);
+
+	atomic_inc(&probe->revokes);
+	probe_leave(probe);
 }
 
 static void probe_reset(struct shm_kernel_client *client)
 {
-	struct probe *probe = probe_enter(client);
+	struct probe *probe = probe_of(client);
 
 	atomic_inc(&probe->resets);
 	if (probe->word) {
@@ -261,16 +297,14 @@ static void probe_reset(struct shm_kernel_client *client)
 		*probe->word = 0x600d;
 	}
 	shm_kernel_notify(client);
-	atomic_dec(&probe->running);
 }
 
 static const struct shm_kernel_client_ops probe_ops = {
 	.kick = probe_kick,
 	.peers_changed = probe_peers_changed,
+	.revoked = probe_revoked,
 	.reset = probe_reset,
 };
-
-static const struct shm_kernel_client_ops deaf_ops = { };
 
 static void probe_attach(struct kunit *test, struct probe *probe,
 			 struct shm_kernel_region *region)
@@ -410,7 +444,12 @@ static void api_test_names(struct kunit *test)
 	found = shm_kernel_find("region0");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(found));
 	KUNIT_EXPECT_GT(test, shm_kernel_size(found), 0);
+	/* But it has a node, and stays. */
+	KUNIT_EXPECT_EQ(test, -EPERM, shm_kernel_remove(found));
+	KUNIT_EXPECT_EQ(test, -EPERM, shm_kernel_revoke(found));
+	KUNIT_EXPECT_GT(test, shm_kernel_size(found), 0);
 	shm_kernel_put(found);
+	KUNIT_EXPECT_EQ(test, 0, find_error("region0"));
 }
 
 static void api_test_bind(struct kunit *test)
@@ -641,13 +680,16 @@ static void api_test_revoked(struct kunit *test)
 	struct shm_kernel_events events;
 	struct api_user *user = test->priv;
 	struct file *file, *peer;
+	struct probe probe = { };
 
+	probe_attach(test, &probe, region);
 	file = user_open(user, NAME, O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 	peer = user_subscribe(user, file);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(peer));
 	client = shm_kernel_attach(region, &deaf_ops, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(client));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&probe.revokes));
 
 	KUNIT_EXPECT_EQ(test, 0, shm_kernel_revoke(region));
 	KUNIT_EXPECT_EQ(test, -ENODEV, shm_kernel_revoke(region));
@@ -662,9 +704,14 @@ static void api_test_revoked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, events.revoked);
 	KUNIT_EXPECT_EQ(test, 1, events.peers_come);
 	KUNIT_EXPECT_EQ(test, (ssize_t)-ENODEV, user_read_events(peer, &events));
+	KUNIT_EXPECT_TRUE(test, settles(&probe.revokes, 1));
 	/* Who was attached still is, and may go on as if nothing was. */
-	KUNIT_EXPECT_EQ(test, 1, shm_kernel_peers(client));
+	KUNIT_EXPECT_EQ(test, 2, shm_kernel_peers(client));
+	atomic_set(&probe.kicks, 0);
 	shm_kernel_notify(client);
+	KUNIT_EXPECT_TRUE(test, settles(&probe.kicks, 1));
+	probe_detach(&probe);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&probe.wrong) + atomic_read(&probe.late));
 	shm_kernel_detach(client);
 	user_close(peer);
 	user_close(file);
@@ -816,6 +863,74 @@ static void api_test_kick(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&a.wrong) + atomic_read(&b.wrong));
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&a.late) + atomic_read(&b.late));
 	shm_kernel_put(region);
+}
+
+/* One that takes its time keeps nobody else from anything. */
+static void api_test_slow_client(struct kunit *test)
+{
+	struct shm_kernel_region *region = region_new(test, NAME, 4096, 0);
+	DECLARE_COMPLETION_ONSTACK(entered);
+	DECLARE_COMPLETION_ONSTACK(leave);
+	struct probe slow = { .entered = &entered, .leave = &leave };
+	struct probe quick = { }, other = { };
+	struct shm_kernel_client *deaf;
+
+	deaf = shm_kernel_attach(region, &deaf_ops, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(deaf));
+	probe_attach(test, &slow, region);
+	probe_attach(test, &quick, region);
+	shm_kernel_notify(deaf);
+	wait_for_completion(&entered);
+	KUNIT_EXPECT_TRUE(test, settles(&quick.kicks, 1));
+	shm_kernel_notify(deaf);
+	KUNIT_EXPECT_TRUE(test, settles(&quick.kicks, 2));
+	probe_attach(test, &other, region);
+	probe_detach(&quick);
+	shm_kernel_notify(deaf);
+	KUNIT_EXPECT_TRUE(test, settles(&other.kicks, 1));
+	probe_detach(&other);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&slow.kicks));
+	complete_all(&leave);
+	KUNIT_EXPECT_TRUE(test, settles(&slow.kicks, 2));
+	probe_detach(&slow);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&slow.wrong) + atomic_read(&slow.late));
+	shm_kernel_detach(deaf);
+	shm_kernel_put(region);
+}
+
+/* Two clients that each attach to the region of the other when they are rung. */
+static void api_test_visitors(struct kunit *test)
+{
+	struct shm_kernel_region *regions[2] = {
+		region_new(test, NAME, 4096, 0), region_new(test, OTHER, 4096, 0),
+	};
+	struct shm_kernel_client *deaf[2];
+	struct probe probes[2] = { };
+	u32 i, round;
+
+	for (i = 0; i < 2; i++) {
+		deaf[i] = shm_kernel_attach(regions[i], &deaf_ops, NULL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(deaf[i]));
+		probe_attach(test, &probes[i], regions[i]);
+	}
+	for (round = 0; round < 100; round++) {
+		/* Each rings the other, and so on, until both have gone. */
+		for (i = 0; i < 2; i++) {
+			WRITE_ONCE(probes[i].visits, regions[!i]);
+			if (round % 10 == i)
+				shm_kernel_notify(deaf[i]);
+		}
+		usleep_range(10, 100);
+	}
+	for (i = 0; i < 2; i++)
+		probe_detach(&probes[i]);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_GT(test, atomic_read(&probes[i].kicks), 0);
+		KUNIT_EXPECT_EQ(test, 0, atomic_read(&probes[i].wrong));
+		KUNIT_EXPECT_EQ(test, 0, atomic_read(&probes[i].late));
+		shm_kernel_detach(deaf[i]);
+		shm_kernel_put(regions[i]);
+	}
 }
 
 /* Both directions between a client and a program. */
@@ -1377,6 +1492,8 @@ static struct kunit_case api_test_cases[] = {
 	KUNIT_CASE(api_test_seals),
 	KUNIT_CASE(api_test_clients),
 	KUNIT_CASE(api_test_kick),
+	KUNIT_CASE(api_test_slow_client),
+	KUNIT_CASE(api_test_visitors),
 	KUNIT_CASE(api_test_user_peer),
 	KUNIT_CASE(api_test_reset),
 	KUNIT_CASE(api_test_detach_waits),
