@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -137,15 +139,15 @@ std::map<std::string, std::string> kernel_config()
 	return config;
 }
 
-/* Whether modprobe would find the driver. */
-bool module_installed()
+/* Whether modprobe would find it, or it is built in. */
+bool module_installed(const std::string &name)
 {
 	for (const char *list : {"/modules.dep", "/modules.builtin"}) {
 		std::ifstream file("/lib/modules/" + kernel_release() + list);
 
 		for (std::string line; std::getline(file, line);)
 			if (line.substr(0, line.find(':'))
-				    .find("/shm_kernel_driver.ko") !=
+				    .find("/" + name + ".ko") !=
 			    std::string::npos)
 				return true;
 	}
@@ -193,7 +195,7 @@ bool check_driver(report_list &list,
 	}
 
 	const auto option = config.find("CONFIG_SHM_KERNEL_DRIVER");
-	if (module_installed())
+	if (module_installed("shm_kernel_driver"))
 		list.push_back({"driver", level::fail, "not loaded",
 				"modprobe shm_kernel_driver"});
 	else if (!config.empty() && option == config.end())
@@ -506,6 +508,93 @@ void check_stats(report_list &list,
 	}
 }
 
+constexpr const char *broken = "this is an error of the driver: please "
+			       "report it with the kernel's log";
+
+/* Two peers, of whom one rings. */
+void try_doorbell(report_list &list, const region &made)
+{
+	std::error_code error;
+	const char *step = "subscribing to it";
+	std::optional<shm_kernel::event_counts> counts;
+	shm_kernel::events ringing(made, shm_kernel::event_mode::blocking,
+				   error);
+	shm_kernel::events waiting;
+
+	if (!error)
+		waiting = shm_kernel::events(
+			made, shm_kernel::event_mode::blocking, error);
+	if (!error) {
+		step = "ringing its doorbell";
+		ringing.ring(1, error);
+	}
+	if (!error && waiting.wait(std::chrono::seconds(5), error))
+		counts = waiting.try_read(error);
+
+	if (error == shm_kernel::errc::driver_too_old)
+		list.push_back({"doorbell", level::fail,
+				"the driver has none: it is older than this "
+				"shmtool",
+				"install the driver and the tool of one "
+				"version"});
+	else if (error)
+		list.push_back({"doorbell", level::fail,
+				std::string(step) + ": " + error.message(),
+				broken});
+	else if (!counts || counts->rings != 1)
+		list.push_back({"doorbell", level::fail,
+				"nobody heard it within 5 s", broken});
+	else
+		list.push_back({"doorbell", level::ok,
+				"one peer rang, another heard it", ""});
+}
+
+/* A region with a ring, through which a record goes. */
+void try_ring(report_list &list)
+{
+	static constexpr char record[] = "shmtool doctor";
+	const auto options = shm_kernel::ring_options().set_cells(
+		shm_kernel::ring_min_cells);
+	std::error_code error;
+	const char *step = "making one";
+	bool came = false;
+
+	region made = region::create(
+		shm_kernel::create_options().set_size(options.size()), error);
+	if (!error)
+		shm_kernel::create_ring(made, options, 0, error);
+	if (!error) {
+		step = "writing to it";
+		shm_kernel::ring_writer writer(made, shm_kernel::ring_access(),
+					       error);
+		if (!error)
+			writer.try_write(record, sizeof(record),
+					 shm_kernel::when_full::drop, error);
+	}
+	if (!error) {
+		step = "reading from it";
+		shm_kernel::ring_reader reader(made, shm_kernel::ring_access(),
+					       error);
+		const auto found = error ? shm_kernel::ring_view()
+					 : reader.try_read(error);
+
+		came = found.size() == sizeof(record) &&
+		       std::memcmp(found.data(), record, sizeof(record)) == 0;
+	}
+
+	if (error)
+		list.push_back({"ring", level::fail,
+				std::string(step) + ": " + error.message(),
+				"see what failed before"});
+	else if (!came)
+		list.push_back({"ring", level::fail,
+				"what was written did not come out of it",
+				broken});
+	else
+		list.push_back(
+			{"ring", level::ok, "a record went through one", ""});
+}
+
 /*
  * A region of our own, unnamed and gone with its last file: what a user's
  * program does first, tried.
@@ -517,8 +606,6 @@ void try_region(report_list &list)
 			      const std::string &mend) {
 		list.push_back({"trial", level::fail, what + ": " + why, mend});
 	};
-	constexpr const char *broken = "this is an error of the driver: please "
-				       "report it with the kernel's log";
 	static constexpr char word[] = "shmtool doctor";
 	char back[sizeof(word)] = {};
 	std::error_code error;
@@ -567,6 +654,46 @@ void try_region(report_list &list)
 			"made, resized, wrote, read and mapped a region; locks "
 			"work in it",
 			""});
+	try_doorbell(list, made);
+	try_ring(list);
+}
+
+/* Whether the kernel's own modules can have rings, and what these cost. */
+void check_rings(report_list &list,
+		 const std::map<std::string, std::string> &config)
+{
+	const auto option = config.find("CONFIG_SHM_KERNEL_RING");
+	const long known =
+		::syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+
+	if (::access("/sys/module/shm_kernel_ring", F_OK) == 0)
+		list.push_back({"kernel-ring", level::ok,
+				"loaded: a module of the kernel uses rings",
+				""});
+	else if (option != config.end() && option->second == "y")
+		list.push_back({"kernel-ring", level::ok,
+				"built into the kernel", ""});
+	else if (module_installed("shm_kernel_ring"))
+		list.push_back({"kernel-ring", level::ok,
+				"not loaded: it comes with the first module "
+				"of the kernel that uses rings",
+				""});
+	else
+		list.push_back({"kernel-ring", level::note,
+				"not installed: programs can use rings, "
+				"modules of the kernel cannot",
+				""});
+
+	if (known >= 0 && known & MEMBARRIER_CMD_GLOBAL_EXPEDITED)
+		list.push_back({"membarrier", level::ok,
+				"writers of rings need no barrier of their own",
+				""});
+	else
+		list.push_back({"membarrier", level::note,
+				"the kernel has none (CONFIG_MEMBARRIER): "
+				"writers of rings are slower, readers that "
+				"sleep need them all to be so (set_fences)",
+				""});
 }
 
 void check_kernel(report_list &list,
@@ -625,6 +752,8 @@ report_list examine()
 		}
 		check_stats(list, stats);
 	}
+	if (driver)
+		check_rings(list, config);
 	check_kernel(list, config);
 	return list;
 }
@@ -714,9 +843,10 @@ std::vector<command> doctor_commands()
 	doctor.summary = "check the driver and its surroundings";
 	doctor.details = "Looks whether the driver is loaded, its node is "
 			 "there and may be opened, at module parameters, "
-			 "limits, boot regions' nodes, live-object counters "
-			 "and the kernel's configuration, and tries a region "
-			 "of its own, which is gone afterwards. Each line is "
+			 "limits, boot regions' nodes, live-object counters, "
+			 "what rings need and the kernel's configuration, and "
+			 "tries a region, a doorbell and a ring of its own, "
+			 "which are gone afterwards. Each line is "
 			 "OK, NOTE (worth knowing), WARN (works, but look at "
 			 "it) or FAIL, with the way to mend it. The exit "
 			 "status is 1 if anything fails.";

@@ -127,20 +127,24 @@ void print_events(const arguments &args, const listener &peer,
 	finish_output();
 }
 
+/* --for, or all kinds. */
+event_kinds kinds_of(const arguments &args)
+{
+	if (!args.has("for"))
+		return {true, true, true, true, true};
+
+	std::string why;
+	const auto kinds = parse_kinds(args.value("for"), &why);
+	if (!kinds)
+		args.reject("--for", why);
+	return *kinds;
+}
+
 int run_wait(const arguments &args)
 {
 	const std::string &operand = args.operands()[0];
 	const auto timeout = args.duration("timeout");
-	event_kinds kinds = {true, true, true, true, true};
-
-	if (args.has("for")) {
-		std::string why;
-		const auto wanted = parse_kinds(args.value("for"), &why);
-
-		if (!wanted)
-			args.reject("--for", why);
-		kinds = *wanted;
-	}
+	const event_kinds kinds = kinds_of(args);
 	/* the time of getting there counts, too */
 	const auto deadline = timeout ? steady_clock::now() + *timeout
 				      : steady_clock::time_point::max();
@@ -169,7 +173,8 @@ int run_wait(const arguments &args)
 }
 
 /* Returns false once nothing can happen there any more. */
-bool follow(const arguments &args, listener &peer, std::uint64_t &left)
+bool follow(const arguments &args, event_kinds kinds, listener &peer,
+	    std::uint64_t &left)
 {
 	std::error_code error;
 	const auto counts = peer.bell.try_read(error);
@@ -178,9 +183,11 @@ bool follow(const arguments &args, listener &peer, std::uint64_t &left)
 		fail_region("watch", peer.operand, error);
 	if (!counts)
 		return true;
-	print_events(args, peer, *counts,
-		     format_local_time(system_clock::now()) + "  ");
-	left--;
+	if (contains(*counts, kinds)) {
+		print_events(args, peer, *counts,
+			     format_local_time(system_clock::now()) + "  ");
+		left--;
+	}
 	return !counts->revoked;
 }
 
@@ -188,6 +195,7 @@ int run_watch(const arguments &args)
 {
 	std::uint64_t left =
 		args.number("count", 1, UINT64_MAX).value_or(UINT64_MAX);
+	const event_kinds kinds = kinds_of(args);
 	std::vector<listener> peers;
 
 	for (const std::string &operand : args.operands())
@@ -217,12 +225,16 @@ int run_watch(const arguments &args)
 			throw stopped{SIGPIPE};
 		for (std::size_t i = peers.size(); left && i-- > 0;)
 			if (waiting[i + 1].revents &&
-			    !follow(args, peers[i], left))
+			    !follow(args, kinds, peers[i], left))
 				peers.erase(peers.begin() +
 					    static_cast<std::ptrdiff_t>(i));
 	}
 	return exit_ok;
 }
+
+constexpr option for_option = {
+	"for", 'f', "KINDS",
+	"only rings, peers, resized, sealed or revoked; several with commas"};
 
 } // namespace
 
@@ -265,9 +277,7 @@ std::vector<command> event_commands()
 		"The exit status is 0 if it happened, 1 if the time was over "
 		"or it can no longer happen.";
 	wait.options = {
-		{"for", 'f', "KINDS",
-		 "only rings, peers, resized, sealed or revoked; several with "
-		 "commas"},
+		for_option,
 		{"timeout", 't', "TIME",
 		 "give up after so long: 2, 1.5s, 250ms, 5m"},
 		{"json", 'j', nullptr, "print JSON: what happened, and when"},
@@ -298,6 +308,7 @@ std::vector<command> event_commands()
 		"counts since the line before; peers, size and seals are how "
 		"it is then.";
 	watch.options = {
+		for_option,
 		{"count", 'c', "N", "end after N events"},
 		{"json", 'j', nullptr, "print JSON, an object on each line"},
 	};

@@ -98,9 +98,9 @@ std::string peers_text(const region_info &info)
 	std::string text = std::to_string(info.peers());
 
 	if (info.clients())
-		text += ", " + std::to_string(info.clients()) +
-			(info.clients() == 1 ? " of them a kernel client"
-					     : " of them kernel clients");
+		text += " (" + std::to_string(info.clients()) +
+			(info.clients() == 1 ? " kernel client)"
+					     : " kernel clients)");
 	return text;
 }
 

@@ -849,6 +849,19 @@ def watch_json():
 
 
 @test
+def watch_for_kinds():
+    """watch --for shows only these kinds of events"""
+    with Region("t44", 10) as name, Background("watch", name, "-f", "resized", "-c", "1") as watch:
+        watch.line()
+        for _ in range(3):
+            tool.ok("notify", name)
+        assert watch.quiet()
+        tool.ok("resize", name, "20")
+        assert re.fullmatch(STAMP + "t44: resized to 20 bytes\n", watch.line())
+        assert watch.end() == (0, "", "")
+
+
+@test
 def watch_into_a_closed_pipe():
     """watch ends when nobody reads its output any more, even if nothing happens"""
     with Region("t45", 10) as name, Background("watch", name) as watch:
@@ -1491,7 +1504,8 @@ def doctor():
     assert [c["name"] for c in report["checks"]] == [
         line.split()[1] for line in lines if re.match("(OK|NOTE|WARN|FAIL) ", line)]
     checks = {c["name"]: c for c in report["checks"]}
-    for name in ("driver", "device", "access", "parameters", "regions", "memory", "trial"):
+    for name in ("driver", "device", "access", "parameters", "regions", "memory", "trial",
+                 "doorbell", "ring", "kernel-ring", "membarrier"):
         assert checks[name]["status"] in ("ok", "note"), checks[name]
     if os.path.exists(STATS):
         assert checks["counters"]["status"] == "ok", checks

@@ -111,6 +111,7 @@ def usage_errors():
             (r"--for: 'bell' is no kind of event \(write rings", ["wait", "a", "--for", "bell"]),
             (r"--for: '' is no kind", ["wait", "a", "--for", "rings,"]),
             (r"unexpected argument 'b'", ["wait", "a", "b"]),
+            (r"--for: 'bell' is no kind", ["watch", "a", "--for", "bell"]),
             (r"--count: '0' is not a number", ["watch", "a", "--count", "0"]),
             (r"an argument is missing", ["watch"]),
             (r"give one of --read, --write and --create", ["ring", "a", "--read", "--write"]),
