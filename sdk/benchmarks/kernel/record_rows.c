@@ -126,9 +126,22 @@ static bool drain_pipe(int fd)
 	return read(fd, buffer, sizeof(buffer)) > 0;
 }
 
+/* One system call for each record. */
+static bool measure_pipe_reader(int fd, unsigned int len, uint64_t *count)
+{
+	static char buffer[SHM_KERNEL_BENCH_MAX];
+	uint64_t start = now();
+	unsigned int records = 0;
+
+	while (records < TIMES && read(fd, buffer, len) == (ssize_t)len)
+		records++;
+	*count = now() - start;
+	return records == TIMES;
+}
+
 static void module_rows(void)
 {
-	uint64_t nothing = empty_loop();
+	uint64_t nothing = empty_loop(), ignored;
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
@@ -151,6 +164,9 @@ static void module_rows(void)
 		MEASURE_LOOPS(sizes[i].produce, "pipe", nothing,
 			      run(SHM_KERNEL_BENCH_PIPE, len, ends[1], &count),
 			      drain_pipe(ends[0]));
+		MEASURE_LOOPS(sizes[i].consume, "pipe", 0,
+			      run(SHM_KERNEL_BENCH_PIPE, len, ends[1], &ignored) &&
+			      measure_pipe_reader(ends[0], len, &count), true);
 	}
 	close(ends[0]);
 	close(ends[1]);
