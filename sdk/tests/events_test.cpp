@@ -162,8 +162,21 @@ private:
 
 } // namespace
 
+/* A test that waits for what does not come is ended, not waited for. */
 class events_test : public test::device_test
 {
+protected:
+	void SetUp() override
+	{
+		::alarm(test::patience);
+		device_test::SetUp();
+	}
+
+	void TearDown() override
+	{
+		device_test::TearDown();
+		::alarm(0);
+	}
 };
 
 TEST_F(events_test, rings_add_up_until_they_are_read)
@@ -572,7 +585,6 @@ TEST_F(events_test, try_read_never_waits)
 	const region made = unnamed();
 	events here(made), other(made);
 
-	::alarm(test::patience);
 	here.read();
 	EXPECT_FALSE(here.try_read());
 	other.ring(2);
@@ -582,7 +594,6 @@ TEST_F(events_test, try_read_never_waits)
 	ASSERT_TRUE(counts);
 	EXPECT_EQ(counts->rings, 2U);
 	EXPECT_FALSE(here.try_read());
-	::alarm(0);
 }
 
 /*
@@ -605,7 +616,6 @@ TEST_F(events_test, try_read_never_waits_for_what_another_has_taken)
 		return 0;
 	});
 
-	::alarm(test::patience);
 	shared.try_read();
 	for (int i = 0; i < rounds; ++i) {
 		ringer.ring();
@@ -613,7 +623,6 @@ TEST_F(events_test, try_read_never_waits_for_what_another_has_taken)
 		shared.try_read();
 		done.wait();
 	}
-	::alarm(0);
 	EXPECT_EQ(taker.wait(), 0);
 }
 
@@ -1015,7 +1024,6 @@ TEST_F(events_test, epoll_of_many_loses_nothing)
 		return 0;
 	});
 
-	::alarm(test::patience);
 	while (gone < regions) {
 		std::array<struct epoll_event, 4> ready;
 		const int count = ::epoll_wait(
@@ -1032,7 +1040,6 @@ TEST_F(events_test, epoll_of_many_loses_nothing)
 			}
 		}
 	}
-	::alarm(0);
 	EXPECT_EQ(ringer.wait(), 0);
 	::close(loop);
 	for (unsigned int i = 0; i < rounds; ++i)
@@ -1314,7 +1321,6 @@ TEST_F(events_test, storm_of_rings_is_counted)
 		read_until(here, &event_counts::peers_come, ringers).peers_come,
 		ringers);
 	go.open(ringers);
-	::alarm(test::patience);
 
 	event_counts sum = read_until(here, &event_counts::rings, expected);
 
@@ -1329,7 +1335,6 @@ TEST_F(events_test, storm_of_rings_is_counted)
 		sum.peers_gone += rest.peers_gone;
 		sum.peers = rest.peers;
 	}
-	::alarm(0);
 	EXPECT_EQ(sum.rings, expected);
 	EXPECT_EQ(sum.peers_gone, ringers);
 	EXPECT_EQ(sum.peers, 0U);
@@ -1374,7 +1379,6 @@ TEST_F(events_test, storm_on_a_shared_peer_is_divided)
 			}
 		});
 	shared.close();
-	::alarm(test::patience);
 	for (unsigned int i = 0; i < rounds; ++i)
 		ringer.ring();
 
@@ -1395,7 +1399,6 @@ TEST_F(events_test, storm_on_a_shared_peer_is_divided)
 			  static_cast<ssize_t>(sizeof(part)));
 		sum += part;
 	}
-	::alarm(0);
 	EXPECT_EQ(sum, rounds);
 	::close(results[0]);
 	::close(results[1]);
@@ -1410,7 +1413,6 @@ TEST_F(events_test, storm_of_peers_is_counted)
 	events here(made);
 	event_counts sum;
 
-	::alarm(test::patience);
 	for (unsigned int i = 0; i < rounds; ++i) {
 		child victim([&] {
 			here.close();
@@ -1440,7 +1442,6 @@ TEST_F(events_test, storm_of_peers_is_counted)
 		sum.peers_gone += counts->peers_gone;
 		sum.peers = counts->peers;
 	}
-	::alarm(0);
 	EXPECT_GE(sum.peers_come, rounds);
 	EXPECT_EQ(sum.peers_come, sum.peers_gone);
 	EXPECT_EQ(sum.peers, 0U);
