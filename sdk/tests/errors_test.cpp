@@ -45,6 +45,14 @@ const std::vector<row> table = {
 	{errc::sealed, std::errc::operation_not_permitted, "seal"},
 	{errc::not_an_event_file, std::errc::inappropriate_io_control_operation,
 	 "event file"},
+	{errc::not_a_ring, std::errc::bad_message, "no ring"},
+	{errc::ring_corrupted, std::errc::bad_message, "spoiled"},
+	{errc::lane_busy, std::errc::resource_unavailable_try_again,
+	 "another reader or writer"},
+	{errc::lane_in_kernel, std::errc::device_or_resource_busy,
+	 "the kernel"},
+	{errc::record_too_long, std::errc::message_size, "half of a lane"},
+	{errc::may_shrink, std::errc::operation_not_permitted, "SIGBUS"},
 };
 
 } // namespace

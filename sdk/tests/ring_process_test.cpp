@@ -376,6 +376,46 @@ TEST(ring_process, killed_writers_of_a_ring_that_overwrites)
 	EXPECT_GT(reader.lost(), 0U);
 }
 
+/* What a reader gets was not overwritten while it was copied. */
+TEST(ring_process, no_copy_is_torn)
+{
+	ring_memory memory(ring_options().set_cells(64).set_overwrite(),
+			   near_the_end);
+	child writes([&] {
+		ring_writer writer = memory.writer();
+
+		for (std::uint32_t i = 0;; ++i) {
+			write_numbered(writer, 0, i);
+			/* Let the reader catch up now and then. */
+			if (i % 8192 == 0)
+				::usleep(100);
+		}
+		return 0;
+	});
+	ring_reader reader = memory.reader();
+	std::array<char, 1000> buffer;
+	std::uint32_t next = 0;
+	std::uint32_t count = 0;
+	const auto end =
+		std::chrono::steady_clock::now() + std::chrono::seconds(1);
+
+	while (std::chrono::steady_clock::now() < end) {
+		const auto size =
+			reader.try_copy(buffer.data(), buffer.size());
+		numbered head;
+
+		if (!size)
+			continue;
+		ASSERT_TRUE(check_numbered({buffer.data(), *size, 0}, head))
+			<< "torn after " << count;
+		ASSERT_GE(head.number, next);
+		next = head.number + 1;
+		++count;
+	}
+	EXPECT_GT(count, 100U);
+	EXPECT_GT(reader.lost(), 0U);
+}
+
 /* Killed after each single instruction of a write and of what goes before it. */
 TEST(ring_process, writer_killed_at_each_instruction)
 {
