@@ -112,7 +112,8 @@ if [ -z "${READERS:-}" ]; then
 	fi
 	READERS="$reader;$reader 1000"
 	if command -v shmtool >/dev/null; then
-		READERS="$READERS;shmtool wait sched;shmtool watch sched"
+		READERS="$READERS;shmtool ring sched --read --follow --format hex"
+		READERS="$READERS;shmtool ring sched;shmtool wait sched;shmtool watch sched"
 	fi
 fi
 
