@@ -169,15 +169,18 @@ static void give_back(struct reader *reader, __u32 least)
 	if (reader->overwrite)
 		return;
 	tail = __atomic_load_n(&reader->lane->tail, __ATOMIC_RELAXED);
-	if (tail != reader->tail) {
-		/* RESET zeroed the region, and the kernel has begun anew there. */
-		reader->position = tail;
-		reader->tail = tail;
+	if (tail == reader->tail) {
+		if (reader->position - tail < least)
+			return;
+		if (__atomic_compare_exchange_n(&reader->lane->tail, &tail,
+						reader->position, false,
+						__ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			tail = reader->position;
 	}
-	if (reader->position - reader->tail < least)
-		return;
-	reader->tail = reader->position;
-	__atomic_store_n(&reader->lane->tail, reader->tail, __ATOMIC_RELEASE);
+	/* Unless it is what we said: RESET, and the kernel has begun anew there. */
+	reader->position = tail;
+	reader->tail = tail;
 }
 
 /* Copies a record, so that nobody can change it any more. */
