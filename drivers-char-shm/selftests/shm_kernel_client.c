@@ -99,15 +99,15 @@ FIXTURE_TEARDOWN(client)
 
 /* A number goes there, a ring; a ring comes back, and the root of it. */
 static void expect_root(struct __test_metadata *_metadata, int fd,
-			volatile __u32 *words, __u32 root)
+			__u32 *words, __u32 root)
 {
 	struct shm_kernel_events events;
 	int i;
 
-	words[0] = root * root;
+	__atomic_store_n(&words[0], root * root, __ATOMIC_RELAXED);
 	ASSERT_EQ(8, ring(fd, 1));
 	/* A ring may be one for the question before this one. */
-	for (i = 0; i < 10 && words[1] != root; i++) {
+	for (i = 0; i < 10 && __atomic_load_n(&words[1], __ATOMIC_RELAXED) != root; i++) {
 		ASSERT_TRUE(readable(fd, 10000));
 		ASSERT_EQ(SIZE, read_events(fd, &events));
 	}
@@ -332,7 +332,7 @@ TEST_F(client, name_is_taken)
  * The module comes and goes while programs ring, sleep, are killed, and hold on
  * to regions that it left.
  */
-TEST_F(client, unload_under_fire)
+TEST_F_TIMEOUT(client, unload_under_fire, 120)
 {
 	pid_t pids[4];
 	int i, round;
