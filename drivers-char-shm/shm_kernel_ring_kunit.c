@@ -1311,12 +1311,16 @@ static void crowd_write(struct crowd *crowd, u32 source)
 static int crowd_thread(void *arg)
 {
 	struct crowd_thread *thread = arg;
-	u32 i;
+	u32 i, burst = 0;
 
 	while (!kthread_should_stop()) {
-		for (i = 0; i < 20; i++)
+		for (i = 0; i < 50; i++)
 			crowd_write(thread->crowd, thread->source);
-		usleep_range(50, 200);
+		/* Mostly all run, so that they meet; now and then there is room. */
+		if (++burst % 4)
+			cond_resched();
+		else
+			usleep_range(10, 50);
 	}
 	return 0;
 }
@@ -1349,7 +1353,7 @@ static void ring_test_crowd(struct kunit *test)
 {
 	struct crowd_thread threads[3] = { };
 	struct crowd *crowd = kunit_kzalloc(test, sizeof(*crowd), GFP_KERNEL);
-	struct ring *ring = ring_new(test, 1, 256, 0);
+	struct ring *ring = ring_new(test, 1, 1024, 0);
 	u32 seen[SOURCES] = { }, got[SOURCES] = { };
 	u32 i, bad = 0, disorder = 0, refused = 0;
 	unsigned long end = jiffies + HZ / 2;
@@ -1386,7 +1390,7 @@ static void ring_test_crowd(struct kunit *test)
 				hrtimer_cancel(&crowd->timers[1]);
 				last = true;
 			}
-			usleep_range(20, 100);
+			cond_resched();
 			continue;
 		}
 		if (len < (ssize_t)sizeof(*record) || record->source >= SOURCES ||
