@@ -1276,6 +1276,7 @@ struct crowd {
 	int errors[SOURCES];
 	wait_queue_head_t wait;
 	atomic_t rings;
+	bool is_short;
 	bool stop;
 };
 
@@ -1285,12 +1286,18 @@ struct crowd_thread {
 	u32 source;
 };
 
+static u32 crowd_len(const struct crowd *crowd, u32 source, u32 number)
+{
+	return sizeof(struct numbered) +
+	       (number * 37 + source) % (crowd->is_short ? 5 : 300);
+}
+
 static void crowd_write(struct crowd *crowd, u32 source)
 {
 	struct shm_kernel_ring_slot slot;
 	struct numbered *record;
 	u32 number = ++crowd->number[source];
-	u32 len = sizeof(*record) + (number * 37 + source) % 300;
+	u32 len = crowd_len(crowd, source, number);
 	int err;
 
 	err = shm_kernel_ring_reserve_shared(&crowd->ring->writer, len, &slot);
@@ -1394,7 +1401,7 @@ static void ring_test_crowd(struct kunit *test)
 			continue;
 		}
 		if (len < (ssize_t)sizeof(*record) || record->source >= SOURCES ||
-		    len != sizeof(*record) + (record->number * 37 + record->source) % 300 ||
+		    len != crowd_len(crowd, record->source, record->number) ||
 		    !filled(record->rest, len - sizeof(*record),
 			    record->number + record->source)) {
 			bad++;
@@ -1469,7 +1476,7 @@ static void ring_test_overwrite_race(struct kunit *test)
 			continue;
 		}
 		if (len < (ssize_t)sizeof(*record) || record->source ||
-		    len != sizeof(*record) + record->number * 37 % 300 ||
+		    len != crowd_len(crowd, 0, record->number) ||
 		    !filled(record->rest, len - sizeof(*record), record->number)) {
 			bad++;
 			continue;
@@ -1487,6 +1494,111 @@ static void ring_test_overwrite_race(struct kunit *test)
 	KUNIT_EXPECT_GT(test, got, 0);
 	KUNIT_EXPECT_GT(test, ring->reader.lost, 0);
 	KUNIT_EXPECT_EQ(test, 0, crowd->refused[0]);
+}
+
+/* One side in hard interrupt context, in the middle of what the other one does. */
+struct crossing {
+	struct crowd crowd;
+	struct hrtimer timer;
+	u32 seen;
+	u32 got;
+	u32 bad;
+};
+
+static ssize_t crossing_read(struct crossing *crossing)
+{
+	struct ring *ring = crossing->crowd.ring;
+	struct numbered *record = (void *)ring->buf;
+	ssize_t len = ring_read(ring);
+
+	if (len == -EAGAIN)
+		return len;
+	if (len < (ssize_t)sizeof(*record) || record->source ||
+	    len != crowd_len(&crossing->crowd, 0, record->number) ||
+	    !filled(record->rest, len - sizeof(*record), record->number) ||
+	    (s32)(record->number - crossing->seen) <= 0)
+		crossing->bad++;
+	crossing->seen = record->number;
+	crossing->got++;
+	return len;
+}
+
+static enum hrtimer_restart crossing_reads(struct hrtimer *timer)
+{
+	struct crossing *crossing = container_of(timer, struct crossing, timer);
+	u32 i;
+
+	for (i = 0; i < crossing->crowd.ring->cells; i++)
+		if (crossing_read(crossing) < 0)
+			break;
+	hrtimer_forward_now(timer, us_to_ktime(50));
+	return HRTIMER_RESTART;
+}
+
+/* More than a lap of them. */
+static enum hrtimer_restart crossing_writes(struct hrtimer *timer)
+{
+	struct crossing *crossing = container_of(timer, struct crossing, timer);
+	u32 i;
+
+	for (i = 0; i < 64; i++)
+		crowd_write(&crossing->crowd, 0);
+	hrtimer_forward_now(timer, us_to_ktime(100));
+	return HRTIMER_RESTART;
+}
+
+static struct crossing *crossing_begin(struct kunit *test, u32 cells, u32 flags,
+				       enum hrtimer_restart (*function)(struct hrtimer *))
+{
+	struct crossing *crossing = kunit_kzalloc(test, sizeof(*crossing), GFP_KERNEL);
+	struct ring *ring = ring_new(test, 1, cells, flags);
+
+	KUNIT_ASSERT_NOT_NULL(test, crossing);
+	crossing->crowd.ring = ring;
+	ring_lane(ring, 0)->oldest = -5000;
+	ring_begin_at(test, ring, 0, -5000);
+	hrtimer_setup(&crossing->timer, function, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_HARD);
+	hrtimer_start(&crossing->timer, us_to_ktime(50), HRTIMER_MODE_REL_HARD);
+	return crossing;
+}
+
+static void crossing_end(struct kunit *test, struct crossing *crossing)
+{
+	hrtimer_cancel(&crossing->timer);
+	KUNIT_EXPECT_EQ(test, 0, crossing->bad);
+	KUNIT_EXPECT_GT(test, crossing->got, 10);
+	KUNIT_EXPECT_EQ(test, 0, crossing->crowd.errors[0]);
+	KUNIT_EXPECT_TRUE(test, ring_guards_whole(crossing->crowd.ring));
+}
+
+static void ring_test_read_in_interrupt(struct kunit *test)
+{
+	/* Short records, and room for many: publishing is what is interrupted. */
+	struct crossing *crossing = crossing_begin(test, 16384, 0, crossing_reads);
+	unsigned long end = jiffies + HZ / 2;
+	u32 i;
+
+	crossing->crowd.is_short = true;
+	while (time_before(jiffies, end)) {
+		for (i = 0; i < 10; i++)
+			crowd_write(&crossing->crowd, 0);
+		cond_resched();
+	}
+	crossing_end(test, crossing);
+}
+
+static void ring_test_overwrite_in_interrupt(struct kunit *test)
+{
+	struct crossing *crossing = crossing_begin(test, 64, SHM_KERNEL_RING_OVERWRITE,
+						   crossing_writes);
+	unsigned long end = jiffies + HZ / 2;
+
+	while (time_before(jiffies, end)) {
+		if (crossing_read(crossing) < 0)
+			cond_resched();
+	}
+	crossing_end(test, crossing);
 }
 
 struct handshake {
@@ -1900,6 +2012,8 @@ static struct kunit_case ring_test_cases[] = {
 	KUNIT_CASE(ring_test_nmi),
 	KUNIT_CASE(ring_test_crowd),
 	KUNIT_CASE(ring_test_overwrite_race),
+	KUNIT_CASE(ring_test_read_in_interrupt),
+	KUNIT_CASE(ring_test_overwrite_in_interrupt),
 	KUNIT_CASE(ring_test_handshake),
 	KUNIT_CASE_SLOW(ring_fuzz_each_byte),
 	KUNIT_CASE_SLOW(ring_fuzz_between),
