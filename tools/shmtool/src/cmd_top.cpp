@@ -196,7 +196,7 @@ std::vector<command> top_commands()
 	command top{};
 	top.name = "top";
 	top.operands = "";
-	top.summary = "show all the time what the regions are doing";
+	top.summary = "show what the regions are doing, all the time";
 	top.details =
 		"Shows the regions that you may see, the busiest first: PEERS, "
 		"of whom CLIENTS are modules of the kernel; RINGS/S, how often "

@@ -39,6 +39,7 @@ constexpr term terms[] = {
 	 "Bytes: 4096, 0x1000, or with a suffix: 64K, 1.5M, 2GiB, 10MB. K, M, "
 	 "G, T, P, E and KiB, MiB, ... are powers of 1024; KB, MB, ... are "
 	 "powers of 1000."},
+	{"TIME", "Seconds: 2, 1.5, or with a suffix: 250ms, 2s, 5m, 1h."},
 	{"Names in the output",
 	 "A name is any bytes. What is no printable character is shown as \\n, "
 	 "\\t or \\xHH, which a "
@@ -305,10 +306,15 @@ std::string suggest_command(const std::string &word)
 {
 	/* what other tools call these things */
 	static constexpr term synonyms[] = {
-		{"ls", "list"},      {"rm", "remove"},  {"delete", "remove"},
-		{"cat", "read"},     {"show", "info"},  {"stat", "info"},
-		{"new", "create"},   {"mk", "create"},  {"truncate", "resize"},
-		{"hexdump", "dump"}, {"zero", "clear"}, {"check", "doctor"},
+		{"ls", "list"},         {"rm", "remove"},
+		{"delete", "remove"},   {"cat", "read"},
+		{"show", "info"},       {"stat", "info"},
+		{"new", "create"},      {"mk", "create"},
+		{"truncate", "resize"}, {"hexdump", "dump"},
+		{"zero", "clear"},      {"check", "doctor"},
+		{"kick", "notify"},     {"signal", "notify"},
+		{"monitor", "watch"},   {"follow", "watch"},
+		{"subscribe", "watch"},
 	};
 	std::vector<std::string> names;
 

@@ -97,7 +97,7 @@ std::string summary(const std::vector<top_row> &rows, const sample &now)
 	       (rows.size() == 1 ? " region, " : " regions, ") +
 	       format_size(bytes) + ", " + std::to_string(peers) +
 	       (peers == 1 ? " peer, " : " peers, ") + format_rate(rings) +
-	       " rings/s\n";
+	       " rings/s";
 }
 
 } // namespace
@@ -209,7 +209,10 @@ std::string top_text(const sample *before, const sample &now, std::size_t width)
 		}
 		list.add(std::move(cells));
 	}
-	return summary(rows, now) + "\n" + list.format(width);
+
+	const std::string head = summary(rows, now);
+	return head.substr(0, width ? width : head.size()) + "\n\n" +
+	       list.format(width);
 }
 
 json top_json(const sample *before, const sample &now)

@@ -1028,6 +1028,54 @@ def ring_reader_killed():
 
 
 @test
+def ring_writer_killed():
+    """a writer that is killed with kill -9 anywhere spoils nothing, and the next goes on"""
+    with Ring("t52", 256) as name, Background("ring", name, "-r", "-f") as reader:
+        seen = []
+        for attempt in range(8):
+            with Background("ring", name, "--write", stdin=subprocess.PIPE) as writer:
+                lines = b"".join(b"%d %d\n" % (attempt, i) for i in range(3000))
+                feeder = os.fork()
+                if feeder == 0:
+                    try:
+                        os.write(writer.process.stdin.fileno(), lines)
+                    finally:
+                        os._exit(0)
+                while not seen or not seen[-1].startswith("%d " % attempt):
+                    seen.append(reader.line())
+                time.sleep(0.002 * attempt)
+                writer.process.kill()
+                writer.process.wait()
+                os.kill(feeder, signal.SIGKILL)
+                os.waitpid(feeder, 0)
+        tool.ok("ring", name, "--write", stdin=b"end\n")
+        while seen[-1] != "end\n":
+            seen.append(reader.line())
+        reader.process.terminate()
+        assert reader.end() == (-signal.SIGTERM, "", "")
+        numbers = [tuple(map(int, line.split())) for line in seen[:-1]]
+        assert numbers == sorted(set(numbers)), "records are lost, twice or mixed"
+        for attempt in range(8):
+            own = [i for a, i in numbers if a == attempt]
+            assert own == list(range(len(own))) and own, (attempt, own)
+
+
+@test
+def ring_of_long_records():
+    """records of every length go through a ring, in both kinds of it"""
+    lengths = [0, 1, 55, 56, 57, 119, 120, 121, 4095, 4096, 4097, 9999, 16376]
+    lines = [bytes([65 + i]) * length for i, length in enumerate(lengths)]
+    for options in ([], ["--overwrite"]):
+        with Ring("t53", 512, *options) as name:
+            assert ring(name)["max_record"] == 16376
+            for line in lines:
+                tool.ok("ring", name, "--write", stdin=line + b"\n")
+                got = tool.ok("ring", name, "--read", "--format", "raw").out
+                assert got.endswith(line), (options, len(line), len(got))
+                assert options or got == line, (len(line), len(got))
+
+
+@test
 def ring_reading():
     """ring --read takes records away, as many as it prints"""
     with Ring("t53", 64) as name:
@@ -1203,7 +1251,8 @@ def top_of_a_moving_ring():
             try:
                 # the writer rings for a reader that waits, so have one
                 with Background("ring", name, "-r", "-f"):
-                    look, = top("-n", "1", "-i", "1s")
+                    until(lambda: info(name)["peers"] == 3)
+                    look, = top("-n", "1", "-i", "2s")
             finally:
                 source.kill()
                 source.wait()
@@ -1247,59 +1296,116 @@ def top_only_looks():
         until(lambda: "t60" not in regions())
 
 
+class TopOnTerminal:
+    """shmtool top on a pseudo-terminal, which must be as before when it has ended."""
+
+    def __init__(self, *words, columns=80, lines=10):
+        self.master, self.slave = pty.openpty()
+        self.resize(columns, lines)
+        self.before = termios.tcgetattr(self.slave)
+        self.shown = b""
+        self.process = subprocess.Popen(
+            [tool.path, "top", *words], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            env={**tool.environment, "TERM": "xterm"}, start_new_session=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.slave)
+        os.close(self.master)
+
+    def resize(self, columns, lines):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def is_restored(self):
+        return termios.tcgetattr(self.slave) == self.before
+
+    def show(self, pattern, timeout=20):
+        """Waits until it has shown that, and returns what it has shown since the last time."""
+        new = b""
+        while not re.search(pattern, new):
+            assert select.select([self.master], [], [], timeout)[0], (pattern, new)
+            new += os.read(self.master, 65536)
+        self.shown += new
+        return new
+
+    def press(self, keys):
+        os.write(self.master, keys)
+
+    def end(self):
+        """Its status, and the last picture without colours."""
+        status = self.process.wait(timeout=20)
+        while select.select([self.master], [], [], 0)[0]:
+            self.shown += os.read(self.master, 65536)
+        assert self.is_restored()
+        assert self.shown.startswith(b"\033[?1049h\033[?25l"), self.shown
+        assert self.shown.count(b"\033[?1049h") == self.shown.count(b"\033[?1049l"), self.shown
+        last = self.shown.decode().split("\033[?25h\033[?1049l")[-1]
+        return status, re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", last)
+
+
+PICTURE = rb"\033\[H(.|\n)*region0(.|\n)*\033\[J"
+
+
 @test
 def top_on_a_terminal():
     """on a terminal top draws a screen, takes keys, and gives the terminal back"""
-    def run(*words, keys=b"", columns=80, at=None, send=None):
-        """Runs it on a terminal; sends keys, or a signal, once the pattern was shown."""
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 10, columns, 0, 0))
-        before = termios.tcgetattr(slave)
-        process = subprocess.Popen([tool.path, "top", *words], stdin=slave, stdout=slave,
-                                   stderr=slave, env={**tool.environment, "TERM": "xterm"},
-                                   start_new_session=True)
-        shown = b""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if select.select([master], [], [], 0.05)[0]:
-                shown += os.read(master, 65536)
-            elif process.poll() is not None:
-                break
-            if at and re.search(at, shown):
-                at = None
-                if keys:
-                    os.write(master, keys)
-                elif send:
-                    process.send_signal(send)
-        else:
-            process.kill()
-        status = process.wait()
-        assert termios.tcgetattr(slave) == before
-        os.close(slave)
-        os.close(master)
-        assert shown.startswith(b"\033[?1049h\033[?25l"), shown
-        assert shown.count(b"\033[?1049h") == shown.count(b"\033[?1049l"), shown
-        return status, shown.decode()
-
     with Region("t61-" + "x" * 80, 1):
-        status, shown = run(keys=b"q", at=rb"region0")
-        assert status == 0, (status, shown)
-        picture = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", shown.split("\033[?1049l")[-1])
-        assert picture.splitlines()[2].startswith("NAME "), picture
-        assert max(map(len, picture.splitlines())) <= 80 and "\u2026" in picture, picture
-        status, shown = run("-n", "2", "-i", "50ms", columns=50)
-        assert status == 0, (status, shown)
+        for keys in (b"q", b"Q", b" q", b"xyq"):
+            with TopOnTerminal("-i", "1h") as top_there:
+                top_there.show(PICTURE)
+                assert not top_there.is_restored()
+                top_there.press(keys)
+                status, picture = top_there.end()
+                assert status == 0, (keys, status)
+                assert picture.splitlines()[2].startswith("NAME "), picture
+                assert max(map(len, picture.splitlines())) <= 80 and "\u2026" in picture, picture
+        with TopOnTerminal("-n", "2", "-i", "50ms", columns=50) as top_there:
+            top_there.show(rb"1049l")
+            assert top_there.end()[0] == 0
         for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            status, shown = run(at=rb"region0", send=stop)
-            assert status == -stop and shown.endswith("\033[?25h\033[?1049l"), (stop, shown)
-        status, shown = run("-i", "1h", keys=b" q", at=rb"region0")
-        assert status == 0, (status, shown)
+            with TopOnTerminal("-i", "1h") as top_there:
+                top_there.show(PICTURE)
+                top_there.process.send_signal(stop)
+                assert top_there.end() == (-stop, ""), stop
+
+
+@test
+def top_stops_and_goes_on():
+    """^Z gives the terminal back until top goes on, and a new size is used at once"""
+    with TopOnTerminal("-i", "1h") as top_there:
+        top_there.show(PICTURE)
+        top_there.process.send_signal(signal.SIGTSTP)
+        top_there.show(rb"\033\[\?25h\033\[\?1049l$")
+        with open("/proc/%d/stat" % top_there.process.pid, "rb") as state:
+            until(lambda: state.seek(0) == 0 and state.read().split()[2] == b"T")
+        assert top_there.is_restored()
+        top_there.process.send_signal(signal.SIGCONT)
+        top_there.show(rb"\033\[\?1049h\033\[\?25l(.|\n)*region0(.|\n)*\033\[J")
+        assert not top_there.is_restored()
+        top_there.resize(40, 24)
+        top_there.process.send_signal(signal.SIGWINCH)
+        shown = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", top_there.show(PICTURE).decode())
+        assert max(map(len, shown.splitlines())) <= 40, shown
+        top_there.press(b"q")
+        assert top_there.end()[0] == 0
+
+
+@test
+def top_is_cut_to_the_height():
+    """top shows as many regions as there are lines, and how many more there are"""
     names = ["t61-%d" % i for i in range(20)]
     try:
         for name in names:
             create_directly(name.encode())
-        status, shown = run(keys=b"q", at=rb"more lines")
-        assert status == 0 and re.search(r"\.\.\. \d+ more lines", shown), (status, shown)
+        with TopOnTerminal("-i", "1h") as top_there:
+            shown = top_there.show(rb"\.\.\. \d+ more lines")
+            assert shown.count(b"\n") == 9, shown
+            top_there.press(b"q")
+            assert top_there.end()[0] == 0
     finally:
         tool.ok("remove", *names)
 

@@ -68,6 +68,8 @@ def usage_errors():
             (r"unknown command 'lst': .*did you mean 'list'", ["lst"]),
             (r"did you mean 'list'", ["ls"]),
             (r"did you mean 'remove'", ["rm"]),
+            (r"did you mean 'watch'", ["monitor"]),
+            (r"did you mean 'notify'", ["notfy"]),
             (r"unknown command 'xyzzy': .*shmtool help", ["xyzzy"]),
             (r"unknown option '--json'", ["--json"]),
             (r"unknown option '--jsn' \(did you mean --json\?", ["list", "--jsn"]),

@@ -150,10 +150,8 @@ TEST(Top, FitsEveryWidth)
 	now.regions[0].ring = ring({1, 2}, {1, 2});
 	for (std::size_t width = 40; width < 120; width++) {
 		std::istringstream lines(top_text(nullptr, now, width));
-		std::string line;
 
-		std::getline(lines, line);
-		while (std::getline(lines, line))
+		for (std::string line; std::getline(lines, line);)
 			EXPECT_LE(display_width(line), width) << line;
 	}
 }
