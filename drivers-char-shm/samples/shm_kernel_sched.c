@@ -164,6 +164,8 @@ static int sched_start(void)
 static void sched_reset(struct shm_kernel_client *client)
 {
 	sched_start();
+	/* What was zeroed may have said that somebody waits. */
+	shm_kernel_notify(client);
 }
 
 static const struct shm_kernel_client_ops sched_ops = {
