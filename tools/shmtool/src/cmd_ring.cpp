@@ -289,6 +289,24 @@ void wait_for_bell(const request &what, events &bell)
 		fail_region("ring", what.operand, error);
 }
 
+/* Whoever reads or writes a ring has it mapped. */
+extern "C" void memory_is_gone(int)
+{
+	static constexpr char text[] =
+		"shmtool: ring: the region was revoked or made smaller "
+		"meanwhile (create it anew, and seal it: shmtool seal)\n";
+	[[maybe_unused]] const ssize_t n =
+		::write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	::_exit(exit_failed);
+}
+
+void prepare_signals()
+{
+	catch_signals();
+	::signal(SIGBUS, memory_is_gone);
+}
+
 /* The records of a ring, one after the other, whichever kind it is. */
 class record_source
 {
@@ -378,7 +396,7 @@ int read_records(const arguments &args, const request &what)
 			"FILE or | COMMAND");
 
 	const target opened = open_to_read(what);
-	catch_signals();
+	prepare_signals();
 	record_source records(what, opened.handle);
 	events bell = subscribe(what, opened.handle);
 	const bool many = records.reader().lanes() > 1;
@@ -386,9 +404,11 @@ int read_records(const arguments &args, const request &what)
 	std::uint64_t lost = 0;
 	std::uint64_t restarts = 0;
 
-	records.reader().set_doorbell(bell);
+	std::error_code error;
+	records.reader().set_doorbell(bell, error);
+	if (error)
+		fail_region("ring", what.operand, error);
 	while (left) {
-		std::error_code error;
 		const bool found = records.next(error);
 
 		if (error)
@@ -473,8 +493,10 @@ int write_records(const arguments &args, const request &what)
 		fail_lane(what, opened.handle, error);
 
 	events bell = subscribe(what, opened.handle);
-	writer.set_doorbell(bell);
-	catch_signals();
+	writer.set_doorbell(bell, error);
+	if (error)
+		fail_region("ring", what.operand, error);
+	prepare_signals();
 	while (const auto line = next_line()) {
 		if (line->size() > writer.max_record())
 			throw failure(

@@ -1226,6 +1226,34 @@ def ring_in_strange_places():
 
 
 @test
+def ring_whose_memory_goes():
+    """a region that is revoked or made smaller under a reader or a writer is a clear error"""
+    gone = (r"shmtool: ring: the region was revoked or made smaller meanwhile \(create it anew, "
+            r"and seal it: shmtool seal\)\n")
+    for words in (["--read", "--follow"], ["--write"]):
+        with Ring("t57", 64) as name:
+            tool.ok("ring", name, "--write", "--drop", stdin=b"x\n" * 70)
+            with Background("ring", name, *words, stdin=subprocess.PIPE) as user:
+                if words == ["--write"]:
+                    user.process.stdin.write(b"more\n")
+                    user.process.stdin.flush()
+                until(lambda: any(lane[key] for lane in ring(name)["lanes"]
+                                  for key in ("consumer_waits", "producer_waits")))
+                tool.ok("revoke", name)
+                assert user.process.wait(timeout=20) == 1
+                assert re.fullmatch(gone, user.process.stderr.read().decode())
+    with Ring("t57", 64) as name:
+        head = read(name)
+    with Region("t57", 256 << 10) as name:
+        tool.ok("write", name, stdin=head)
+        with Background("ring", name, "--read", "--follow", "--trust") as reader:
+            until(lambda: ring(name)["lanes"][0]["consumer_waits"])
+            tool.ok("resize", name, "0")
+            status, out, err = reader.end()
+            assert (status, out) == (1, "") and re.fullmatch(gone, err), (status, out, err)
+
+
+@test
 def ring_into_a_closed_pipe():
     """ring --follow ends when nobody reads its output any more"""
     with Ring("t58", 64) as name, Background("ring", name, "-r", "-f") as reader:
