@@ -22,6 +22,9 @@ CHECKER_PARAMS = "size=4M regions=checked:4M"
 # One boot region of each kind.
 SELFTEST_PARAMS = "regions=plain:3M,pages:64K:small,line:64K:contig:mode=0640"
 
+# Room for a ring in region 0.
+SDK_PARAMS = "size=64K"
+
 # Boot regions with a mode and a flag to show.
 SHMTOOL_PARAMS = "regions=cam:1M:mode=0640,left:64K:contig"
 
@@ -170,7 +173,7 @@ SUITES = [
     Suite("controls", lambda context, variant, progress: runner.controls(context.kernel(variant), progress), ("uml", "uml-san")),
     Suite("kunit", lambda context, variant, progress: runner.kunit(context.kernel(variant), progress), ("uml", "uml-san", "qemu")),
     Suite("kselftest", in_guest(selftest_programs, SELFTEST_PARAMS), ("uml", "uml-san", "qemu")),
-    Suite("sdk", in_guest(sdk_programs), ("uml", "qemu"), ("userspace",)),
+    Suite("sdk", in_guest(sdk_programs, SDK_PARAMS), ("uml", "qemu"), ("userspace",)),
     Suite("consumer", in_guest(consumer_programs), ("uml",), ("userspace",)),
     Suite("shmtool", in_guest(shmtool_programs, SHMTOOL_PARAMS), ("uml",), ("userspace",)),
     Suite("samples", in_guest(sample_programs), ("uml", "uml-san", "qemu")),

@@ -72,7 +72,7 @@ def user(report):
     report.expect("create", found, "shm_kernel_create", rf"id=\d+ size={length} flags=0x0")
     region = region[0]
     found = events(lambda: call(region, BIND, Name, **text))
-    report.expect("bind, with the name escaped", found, "shm_kernel_bind", r'id=\d+ name="tra\\nce\\e\[31m"')
+    report.expect("bind, with the name escaped", found, "shm_kernel_bind", r'id=\d+ name=tra\\nce\\e\[31m')
     found = events(lambda: mmap.mmap(region, mmap.PAGESIZE, offset=2 * mmap.PAGESIZE).close())
     report.expect("map", found, "shm_kernel_map", rf"id=\d+ offset={2 * mmap.PAGESIZE} length={mmap.PAGESIZE}")
     bells = []
@@ -83,7 +83,7 @@ def user(report):
     found = events(lambda: os.close(bells[0]))
     report.expect("peer goes", found, "shm_kernel_peer", r"id=\d+ gone by=user peers=0")
     found = events(lambda: call(control, REMOVE, Name, **text))
-    report.expect("remove, with the name escaped", found, "shm_kernel_remove", r'id=\d+ name="tra\\nce\\e\[31m"')
+    report.expect("remove, with the name escaped", found, "shm_kernel_remove", r'id=\d+ name=tra\\nce\\e\[31m')
     found = events(lambda: call(region, REVOKE, Simple))
     report.expect("revoke", found, "shm_kernel_revoke", r"id=\d+")
     os.close(region)
@@ -93,7 +93,7 @@ def user(report):
 def client(report):
     found = events(lambda: subprocess.run(["modprobe", "shm_kernel_sched"], check=True))
     report.expect("create by the kernel", found, "shm_kernel_create", r"id=\d+ size=\d+ flags=\S+")
-    report.expect("bind by the kernel", found, "shm_kernel_bind", r'id=\d+ name="sched"')
+    report.expect("bind by the kernel", found, "shm_kernel_bind", r'id=\d+ name=sched')
     report.expect("a kernel client comes", found, "shm_kernel_peer", r"id=\d+ come by=kernel peers=1")
 
     def ring_and_unload():
