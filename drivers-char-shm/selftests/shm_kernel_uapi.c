@@ -1247,7 +1247,7 @@ TEST_F(uapi, list_pages)
 }
 
 /* Regions that stay are seen once, whatever comes and goes beside them. */
-TEST_F(uapi, list_beside_changes)
+TEST_F_TIMEOUT(uapi, list_beside_changes, 120)
 {
 	struct shm_kernel_info entry;
 	unsigned int round, seen[5];
