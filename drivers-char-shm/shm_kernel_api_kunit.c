@@ -21,6 +21,7 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -32,6 +33,7 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #define CONTROL_NODE	"/dev/shm_kernel_driver"
 #define STATS_FILE	"/sys/kernel/debug/shm_kernel/stats"
@@ -601,6 +603,48 @@ static void api_test_vmap(struct kunit *test)
 			shm_kernel_put(region);
 		}
 		cond_resched();
+	}
+}
+
+/* A mapping has its pages, all of them, and as long as it is there. */
+static void api_test_vmap_references(struct kunit *test)
+{
+	static const u32 flags[] = {
+		0, SHM_KERNEL_CREATE_SMALL, SHM_KERNEL_CREATE_CONTIG,
+	};
+	struct shm_kernel_region *region;
+	struct page *pages[21];
+	int counts[21];
+	u32 i, j, round;
+	void *addr;
+
+	for (j = 0; j < ARRAY_SIZE(flags); j++) {
+		region = region_new(test, NAME, ARRAY_SIZE(pages) * PAGE_SIZE, flags[j]);
+		addr = shm_kernel_vmap(region);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(addr));
+		for (i = 0; i < ARRAY_SIZE(pages); i++) {
+			void *at = addr + i * PAGE_SIZE;
+
+			pages[i] = is_vmalloc_addr(at) ? vmalloc_to_page(at) :
+							 virt_to_page(at);
+			counts[i] = page_count(pages[i]);
+		}
+		shm_kernel_vunmap(region);
+		for (round = 0; round < 3; round++) {
+			for (i = 0; i < ARRAY_SIZE(pages); i++)
+				KUNIT_EXPECT_EQ(test, counts[i] - 1, page_count(pages[i]));
+			addr = shm_kernel_vmap(region);
+			KUNIT_ASSERT_FALSE(test, IS_ERR(addr));
+			/* Once, however often it is mapped. */
+			shm_kernel_vmap(region);
+			for (i = 0; i < ARRAY_SIZE(pages); i++)
+				KUNIT_EXPECT_EQ(test, counts[i], page_count(pages[i]));
+			shm_kernel_vunmap(region);
+			for (i = 0; i < ARRAY_SIZE(pages); i++)
+				KUNIT_EXPECT_EQ(test, counts[i], page_count(pages[i]));
+			shm_kernel_vunmap(region);
+		}
+		shm_kernel_put(region);
 	}
 }
 
@@ -1492,6 +1536,7 @@ static struct kunit_case api_test_cases[] = {
 	KUNIT_CASE(api_test_names),
 	KUNIT_CASE(api_test_bind),
 	KUNIT_CASE_SLOW(api_test_vmap),
+	KUNIT_CASE(api_test_vmap_references),
 	KUNIT_CASE(api_test_vmap_errors),
 	KUNIT_CASE_SLOW(api_test_view_stays),
 	KUNIT_CASE(api_test_revoked),
