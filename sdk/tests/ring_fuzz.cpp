@@ -29,6 +29,9 @@ using test::side;
 
 namespace {
 
+/* Behind it there is a guard. */
+constexpr std::uint32_t last_lane = 1;
+
 unsigned long seed = 1;
 
 [[noreturn]] void fail(const char *what)
@@ -231,7 +234,7 @@ class writing_victim final : public victim
 {
 public:
 	explicit writing_victim(const ring_memory &memory)
-		: m_memory(memory), m_writer(memory.writer(0))
+		: m_memory(memory), m_writer(memory.writer(last_lane))
 	{
 	}
 
@@ -281,8 +284,8 @@ public:
 	{
 		int error;
 
-		m_reader = kernel_reader_new(memory.data(), memory.size(), 0,
-					     &error);
+		m_reader = kernel_reader_new(memory.data(), memory.size(),
+					     last_lane, &error);
 		if (error)
 			fail("kernel_reader_new");
 	}
@@ -323,8 +326,8 @@ public:
 	{
 		int error;
 
-		m_writer = kernel_writer_new(memory.data(), memory.size(), 0,
-					     &error);
+		m_writer = kernel_writer_new(memory.data(), memory.size(),
+					     last_lane, &error);
 		if (error)
 			fail("kernel_writer_new");
 	}
