@@ -3,6 +3,7 @@
 
 import re
 import sys
+import time
 from dataclasses import dataclass, field
 
 from ui import bad, bold, dim, duration, good, paint
@@ -195,6 +196,7 @@ class Report:
 
     def __init__(self, verbose):
         self.verbose = verbose
+        self.start = time.monotonic()
         self.counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
         self.failures = []
 
@@ -234,6 +236,7 @@ class Report:
             print("failed:")
             for name in self.failures:
                 print(f"  {name}")
+        print(f"took {duration(time.monotonic() - self.start)}")
         print(f"{self.counts[PASSED]} passed, {self.counts[FAILED]} failed, {self.counts[SKIPPED]} skipped")
         sys.stdout.flush()
         return 1 if self.counts[FAILED] else 0

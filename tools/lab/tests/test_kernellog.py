@@ -64,6 +64,9 @@ class Reports(unittest.TestCase):
             "Kernel panic - not syncing: x",
             "rcu: INFO: rcu_sched self-detected stall on CPU",
             "list_add corruption. next->prev should be prev",
+            "WARNING: inconsistent lock state",
+            "BUG: KASAN: slab-use-after-free in x+0x1/0x2 [lab_control]",
+            "UBSAN: shift-out-of-bounds in x.c:1:1",
             "general protection fault, probably for non-canonical address",
         ):
             with self.subTest(line=line):

@@ -194,5 +194,13 @@ class Report(unittest.TestCase):
         self.assertEqual((status, lines[-1]), (0, "1 passed, 0 failed, 0 skipped"))
 
 
+class Headlines(unittest.TestCase):
+    def test_are_shown_where_results_are_not(self):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            results.Report(verbose=False).suite("uml/x", [results.passed("a"), results.passed("lockdep", "lockdep awake")], 1)
+        self.assertRegex(said.getvalue(), r"uml/x: 2 passed, lockdep awake")
+
+
 if __name__ == "__main__":
     unittest.main()
