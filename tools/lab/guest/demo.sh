@@ -84,6 +84,7 @@ run shm_kernel_minimal_user 1764
 run rmmod shm_kernel_minimal
 tell "" "Whoever waits sees the others come and go, killed ones and unloaded modules, too."
 show 'shmtool watch sched &'
+: >/tmp/watched
 shmtool watch sched >/tmp/watched &
 watcher=$!
 until_true grep -q watching /tmp/watched
