@@ -515,10 +515,16 @@ ring_info ring_info::take(const source &from, std::error_code &error)
 		each.head = words.head;
 		each.oldest = words.oldest;
 		each.tail = words.tail;
-		each.used = std::min(
-			words.head - (shape.overwrite ? words.oldest
-						      : words.tail),
-			shape.cells);
+
+		/*
+		 * The writer says where it is after it has published a record,
+		 * so a reader that is quick is ahead of that: with nothing left.
+		 */
+		const std::uint32_t first =
+			shape.overwrite ? words.oldest : words.tail;
+
+		if (!detail::ring_after(first, words.head))
+			each.used = std::min(words.head - first, shape.cells);
 		each.dropped = words.dropped;
 		each.producer_in_kernel =
 			words.producer & SHM_KERNEL_RING_IN_KERNEL;

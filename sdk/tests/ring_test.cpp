@@ -340,6 +340,14 @@ TEST(ring, what_is_dropped_and_what_is_kept)
 
 	EXPECT_EQ(info.dropped(), 2U);
 	EXPECT_EQ(info.lanes()[0].used, 63U);
+
+	/* The reader may be ahead of what the writer has said. */
+	const std::uint32_t tail = memory.lane()->tail;
+
+	memory.lane()->tail = memory.lane()->head + 1;
+	EXPECT_EQ(get_ring_info(memory.data(), memory.size()).lanes()[0].used,
+		  0U);
+	memory.lane()->tail = tail;
 	EXPECT_EQ(memory.writer().dropped(), 2U) << "a successor forgot them";
 	EXPECT_EQ(error_of([&](auto &e) {
 			  writer.reserve(1, std::chrono::seconds(1), e);
