@@ -40,9 +40,15 @@ std::optional<double> flow(const region_sample &before,
 	    before.ring->positions.size() != now.ring->positions.size())
 		return std::nullopt;
 	/* positions run free: the difference is right beyond the overflow */
-	for (std::size_t i = 0; i < now.ring->positions.size(); i++)
-		cells += static_cast<std::uint32_t>(now.ring->positions[i] -
-						    before.ring->positions[i]);
+	for (std::size_t i = 0; i < now.ring->positions.size(); i++) {
+		const auto more = static_cast<std::int32_t>(
+			now.ring->positions[i] - before.ring->positions[i]);
+
+		/* back is where a RESET leads, and no record */
+		if (more < 0)
+			return std::nullopt;
+		cells += static_cast<std::uint32_t>(more);
+	}
 	return static_cast<double>(cells * cell_size) / seconds;
 }
 

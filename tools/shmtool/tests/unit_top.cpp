@@ -80,6 +80,10 @@ TEST(Top, FlowBeyondTheOverflow)
 	now.regions[0].ring = ring({0, 0}, {3, 10});
 	EXPECT_EQ(top_rows(&before, now)[0].bytes, 4 * 64);
 
+	/* the ring has begun anew: nobody knows how much that was */
+	now.regions[0].ring = ring({0, 0}, {3, 0});
+	EXPECT_EQ(top_rows(&before, now)[0].bytes, std::nullopt);
+
 	/* another ring was made meanwhile */
 	now.regions[0].ring = ring({0}, {3});
 	EXPECT_EQ(top_rows(&before, now)[0].bytes, std::nullopt);
