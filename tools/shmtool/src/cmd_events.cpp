@@ -210,7 +210,7 @@ int run_watch(const arguments &args)
 	}
 
 	while (left && !peers.empty()) {
-		/* a pipe that nobody reads any more ends the watch, too */
+		/* a pipe or socket that nobody reads any more ends it, too */
 		std::vector<struct pollfd> waiting = {{STDOUT_FILENO, 0, 0}};
 
 		for (const listener &peer : peers)
@@ -221,7 +221,7 @@ int run_watch(const arguments &args)
 				continue;
 			fail_errno("watch", errno);
 		}
-		if (waiting[0].revents & POLLERR)
+		if (waiting[0].revents)
 			throw stopped{SIGPIPE};
 		for (std::size_t i = peers.size(); left && i-- > 0;)
 			if (waiting[i + 1].revents &&

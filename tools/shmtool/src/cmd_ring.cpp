@@ -281,8 +281,8 @@ void wait_for_bell(const request &what, events &bell)
 	wait_for(files, std::chrono::milliseconds(-1));
 	if (stop_signal())
 		throw stopped{stop_signal()};
-	/* a pipe that nobody reads any more */
-	if (files[1].revents & POLLERR)
+	/* a pipe or socket that nobody reads any more */
+	if (files[1].revents)
 		throw stopped{SIGPIPE};
 	bell.try_read(error);
 	if (error)
@@ -498,6 +498,9 @@ int write_records(const arguments &args, const request &what)
 		fail_region("ring", what.operand, error);
 	prepare_signals();
 	while (const auto line = next_line()) {
+		/* input that never ends never waits for a signal either */
+		if (stop_signal())
+			throw stopped{stop_signal()};
 		if (line->size() > writer.max_record())
 			throw failure(
 				subject(what),

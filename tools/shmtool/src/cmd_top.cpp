@@ -98,12 +98,14 @@ int run_batch(bool as_json, milliseconds interval, std::uint64_t count)
 
 	for (std::uint64_t i = 0; i < count; i++) {
 		const auto next = before.time + interval;
-		/* a pipe that nobody reads any more ends it, too */
+		/* a pipe or socket that nobody reads any more ends it, too */
 		std::vector<struct pollfd> reader = {{STDOUT_FILENO, 0, 0}};
 
-		wait_for(reader, std::chrono::ceil<milliseconds>(
-					 next - steady_clock::now()));
-		if (reader[0].revents & POLLERR)
+		/* a look or the reader can take longer: then it is time now */
+		wait_for(reader, std::max(std::chrono::ceil<milliseconds>(
+						  next - steady_clock::now()),
+					  milliseconds(0)));
+		if (reader[0].revents)
 			throw stopped{SIGPIPE};
 
 		sample now = look();

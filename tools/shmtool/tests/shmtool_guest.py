@@ -16,6 +16,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -871,6 +872,27 @@ def watch_into_a_closed_pipe():
 
 
 @test
+def no_rush_without_a_reader():
+    """watch and ring --follow end when the other end of a socket was closed"""
+    with Ring("t45b", 64) as name:
+        for words in (["watch", name], ["ring", name, "--read", "--follow"]):
+            ours, theirs = socket.socketpair()
+            process = subprocess.Popen([tool.path, *words], stdout=theirs)
+            theirs.close()
+            if words[0] == "watch":
+                # nothing is left unread: that would be an error of the socket
+                assert ours.recv(4096).endswith(b"\n")
+            else:
+                until(lambda: ring(name)["lanes"][0]["consumer_waits"])
+            ours.close()
+            try:
+                assert process.wait(timeout=20) == -signal.SIGPIPE
+            finally:
+                process.kill()
+                process.wait()
+
+
+@test
 def events_of_region_0_and_strange_names():
     """the commands for events take region 0 and any name, and escape it"""
     name = b"\033[31m\xff"
@@ -1262,6 +1284,20 @@ def ring_into_a_closed_pipe():
         assert reader.process.wait(timeout=20) == -signal.SIGPIPE
 
 
+@test
+def ring_write_of_endless_input():
+    """SIGTERM ends ring --write although its input never makes it wait"""
+    with Ring("t58b", 64) as name, \
+            subprocess.Popen(["yes"], stdout=subprocess.PIPE) as source:
+        try:
+            with Background("ring", name, "--write", "--drop", stdin=source.stdout) as writer:
+                until(lambda: ring(name)["dropped"])
+                writer.process.terminate()
+                assert writer.process.wait(timeout=20) == -signal.SIGTERM
+        finally:
+            source.kill()
+
+
 def top(*options):
     return [json.loads(line) for line in tool.ok("top", "--json", *options).text.splitlines()]
 
@@ -1305,6 +1341,31 @@ def top_of_a_moving_ring():
         assert re.search(r"^t59 +256 KiB .* 4 KiB +98% +0 +\d+$", text, re.M), text
         tool.ok("write", name, "--offset", "4", "--hex", "99")
         assert re.search(r"^t59 .* corrupt$", tool.ok("top", "-n", "1", "-i", "50ms").text, re.M)
+
+
+@test
+def top_with_a_slow_reader():
+    """top goes on if what it prints, or what it looks at, takes longer than its interval"""
+    with Ring("t59b", 64):
+        ours, theirs = os.pipe()
+        process = subprocess.Popen([tool.path, "top", "--json", "-i", "10ms", "-n", "100"],
+                                   stdout=theirs)
+        os.close(theirs)
+        lines = 0
+        try:
+            fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, 4096)
+            time.sleep(0.5)  # it has to wait for us
+            while True:
+                assert select.select([ours], [], [], 20)[0], "it hangs after %d lines" % lines
+                piece = os.read(ours, 4096)
+                if not piece:
+                    break
+                lines += piece.count(b"\n")
+            assert lines == 100 and process.wait(timeout=20) == 0, lines
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
 
 
 @test
