@@ -441,6 +441,9 @@ int read_records(const arguments &args, const request &what)
 		}
 		if (stop_signal())
 			throw stopped{stop_signal()};
+		/* what cannot be printed is left to others */
+		if (std::ferror(stdout))
+			finish_output();
 		if (found)
 			continue;
 		finish_output();

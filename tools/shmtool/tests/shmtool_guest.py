@@ -1285,6 +1285,18 @@ def ring_into_a_closed_pipe():
 
 
 @test
+def ring_to_where_there_is_no_room():
+    """ring --read leaves in the ring what it cannot print"""
+    with Ring("t58c", 2048) as name:
+        tool.ok("ring", name, "--write", stdin=(b"x" * 50 + b"\n") * 2000)
+        with open("/dev/full", "wb") as full:
+            process = subprocess.run([tool.path, "ring", name, "--read"], stdout=full,
+                                     stderr=subprocess.PIPE, check=False)
+        assert process.returncode == 1 and b"no space left" in process.stderr, process
+        assert ring(name)["lanes"][0]["used"] > 1500
+
+
+@test
 def ring_write_of_endless_input():
     """SIGTERM ends ring --write although its input never makes it wait"""
     with Ring("t58b", 64) as name, \
