@@ -315,7 +315,8 @@ struct shm_kernel_seals {
  * Whoever is told of a ring, or of anything else, sees what was stored in the
  * region before it happened.
  *
- * Once a revoked region's last events were read, read() and write() are ENODEV.
+ * Once the region was revoked, write() is ENODEV, and read() when the last events
+ * were read.
  *
  * Return: an event file descriptor with O_CLOEXEC set.
  */
