@@ -342,6 +342,9 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 			m_impl->give_back(*m_lane, (m_lane->mask + 1) / 4,
 					  error);
 		m_lane = m_impl->after(m_lane);
+		/* Before a record is taken that the caller would not see. */
+		if (error)
+			return {};
 	}
 
 	/* Records to be skipped could come for ever: a lap of them at most. */
@@ -359,6 +362,8 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 			if (!m_impl->hold)
 				m_impl->give_back(lane, 1, error);
 			m_lane = m_impl->after(m_lane);
+			if (error)
+				return {};
 			++empty;
 			continue;
 		}

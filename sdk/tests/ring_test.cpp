@@ -520,3 +520,38 @@ TEST(ring, sees_what_is_wrong_with_the_doorbell)
 	::close(ends[0]);
 	::close(ends[1]);
 }
+
+TEST(ring, no_record_is_lost_if_the_doorbell_fails)
+{
+	/* It rings amid the records of a lane, or behind the last of one. */
+	for (const unsigned int in_first : {63U, 3U}) {
+		ring_memory memory(ring_options().set_cells(64).set_lanes(2));
+		ring_writer writer = memory.writer();
+		ring_reader reader = memory.reader();
+		unsigned int seen = 0;
+		unsigned int failed = 0;
+		int ends[2];
+
+		ASSERT_EQ(::pipe(ends), 0);
+		/* Not one to write to. */
+		reader.set_doorbell(ends[0]);
+		::close(ends[0]);
+		::close(ends[1]);
+		for (unsigned int i = 0; i < in_first; ++i)
+			ASSERT_TRUE(writer.try_write("a", 1));
+		ASSERT_TRUE(memory.writer(1).try_write("b", 1));
+		memory.lane()->blocked = 1;
+		for (;;) {
+			std::error_code error;
+			const bool found{reader.try_read(error)};
+
+			EXPECT_FALSE(found && error);
+			seen += found;
+			failed += error == errc::permission_denied;
+			if (!found && !error)
+				break;
+		}
+		EXPECT_EQ(failed, 1U);
+		EXPECT_EQ(seen, in_first + 1);
+	}
+}

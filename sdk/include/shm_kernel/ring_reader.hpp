@@ -148,6 +148,8 @@ public:
 	 * The next record, if there is one. It can be looked at until the next
 	 * call of a function of the reader; with set_hold(), until release().
 	 * After errc::ring_corrupted the reader goes on with the other lanes.
+	 * If it could not ring for a writer that waits for room, it says so
+	 * before it takes a record: the next call returns that.
 	 */
 	ring_view try_read()
 	{
