@@ -145,6 +145,12 @@ def tracepoint_programs(*_):
     return [runner.Program("tracepoints", [sys.executable, "-B", guest_file("tracepoints.py"), "--client"], "tap", 120)]
 
 
+def documentation_programs(_, build):
+    """The complete programs of the pages: compiled, run, and compared with what the pages say that they print."""
+    script = paths.CHECKOUT / "Documentation" / "run_examples.py"
+    return [runner.Program("examples", [sys.executable, "-B", script], "tap", 120, "", [f"KHDR_INCLUDES=-isystem {build.headers}"])]
+
+
 def soak_programs(context, build):
     """The soak of the samples, with every reader that there is: without the program, with shmtool, with the SDK."""
     readers = ["shm_kernel_sched_user", "shm_kernel_sched_user 100", "shmtool ring sched", "shmtool watch sched", "shmtool wait sched", *SDK_READERS]
@@ -176,6 +182,7 @@ SUITES = [
     Suite("sdk", in_guest(sdk_programs, SDK_PARAMS), ("uml", "qemu"), ("userspace",)),
     Suite("consumer", in_guest(consumer_programs), ("uml",), ("userspace",)),
     Suite("shmtool", in_guest(shmtool_programs, SHMTOOL_PARAMS), ("uml",), ("userspace",)),
+    Suite("documentation", in_guest(documentation_programs), ("uml",)),
     Suite("samples", in_guest(sample_programs), ("uml", "uml-san", "qemu")),
     Suite("tracepoints", in_guest(tracepoint_programs), ("uml", "qemu")),
     Suite("soak", in_guest(soak_programs), ("uml", "uml-san", "qemu"), ("userspace",)),
