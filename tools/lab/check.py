@@ -151,18 +151,22 @@ def each_patch(workshop):
     """Every patch, applied up to and including it, builds built-in, as a module, and left out."""
     work = workshop.source.work
     tree, output = work / "check-tree", work / "check-each"
-    shutil.rmtree(tree, ignore_errors=True)
+    # Of its own, because another lab may apply another series meanwhile.
+    applied = work / "check-applied"
+    for old in (tree, applied):
+        shutil.rmtree(old, ignore_errors=True)
     proc.output(["cp", "-al", workshop.source.tree, tree])
-    commits = patches.must_git(workshop.source.applied, "rev-list", "--reverse", "base..lab").split()
+    patches.apply(workshop.series, workshop.source.tree, applied)
+    commits = patches.must_git(applied, "rev-list", "--reverse", "base..lab").split()
     state_of = work / "check-state"
     found, before = [], []
     with step("building after each patch") as now:
         for number, commit in enumerate(commits, 1):
             shutil.rmtree(state_of, ignore_errors=True)
-            patches.must_git(workshop.source.applied, "worktree", "prune")
-            patches.must_git(workshop.source.applied, "worktree", "add", "-q", "--detach", "--force", str(state_of), commit)
+            patches.must_git(applied, "worktree", "prune")
+            patches.must_git(applied, "worktree", "add", "-q", "--detach", "--force", str(state_of), commit)
             before = patches.put_into(state_of, tree, workshop.source.tree, before)
-            subject = patches.must_git(workshop.source.applied, "log", "-1", "--format=%s", commit).strip()
+            subject = patches.must_git(applied, "log", "-1", "--format=%s", commit).strip()
             kinds = ("y", "m", "n") if "config SHM_KERNEL_DRIVER" in (tree / "drivers/char/Kconfig").read_text(encoding="utf-8") else ("n",)
             for kind in kinds:
                 now.progress(f"[{number}/{len(commits)} ={kind}]", force=now.live)
@@ -170,8 +174,8 @@ def each_patch(workshop):
                 directories = [name for name in ("drivers/char/", "samples/shm_kernel/") if (tree / name).is_dir()]
                 done = workshop.make(output, "um", "W=1", *directories, tree=tree)
                 found.append(judge(f"{number:02d} ={kind} {subject}", done, our_complaints(done.stderr + done.stdout)))
-    shutil.rmtree(state_of, ignore_errors=True)
-    shutil.rmtree(tree, ignore_errors=True)
+    for old in (state_of, tree, applied):
+        shutil.rmtree(old, ignore_errors=True)
     return found
 
 
