@@ -5,6 +5,7 @@
  * Copyright (C) 2026 shm_kernel developers <shm-kernel@example.org>
  */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -73,6 +74,20 @@ int run(const std::vector<std::string> &words)
 	::_exit(128 + signal);
 }
 
+/*
+ * What is opened shall not become standard input or output because the caller
+ * has closed that: the region itself would be what is read. What is open in the
+ * wrong direction fails as what is closed does.
+ */
+void occupy_standard_files()
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (::fcntl(fd, F_GETFD) < 0 &&
+		    ::open("/dev/null",
+			   fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			::_exit(exit_failed);
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -80,6 +95,7 @@ int main(int argc, char **argv)
 	/* characters and messages follow the user, numbers stay as scripts read
 	 * them */
 	std::setlocale(LC_CTYPE, "");
+	occupy_standard_files();
 
 	try {
 		const int status = run({argv + 1, argv + argc});

@@ -1297,6 +1297,21 @@ def ring_to_where_there_is_no_room():
 
 
 @test
+def closed_standard_files():
+    """a region does not take the place of a standard file that is closed"""
+    with Ring("t58d", 64) as name:
+        head = read(name, "--length", "128")
+        for words, closed in (("--write", 1), ("--read", 1), ("--write", 2), ("--write", 0)):
+            line = 'exec "$0" ring %s %s %d>&-' % (name, words, closed)
+            process = subprocess.run(["sh", "-c", line, tool.path], input=b"x\n",
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            assert process.returncode == (0 if closed == 2 else 1), process
+            if closed == 0:
+                assert b"standard input: bad file descriptor" in process.stderr, process
+            assert read(name, "--length", "128") == head, line
+
+
+@test
 def ring_write_of_endless_input():
     """SIGTERM ends ring --write although its input never makes it wait"""
     with Ring("t58b", 64) as name, \
