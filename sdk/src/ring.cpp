@@ -132,8 +132,8 @@ long membarrier(int command) noexcept
 
 namespace detail {
 
-ring_shape checked_shape(const struct shm_kernel_ring &head,
-			 std::uint64_t size, std::error_code &error) noexcept
+ring_shape checked_shape(const struct shm_kernel_ring &head, std::uint64_t size,
+			 std::error_code &error) noexcept
 {
 	ring_shape shape;
 
@@ -165,7 +165,8 @@ ring_shape shape_in(const void *memory, std::size_t size,
 		return ring_shape();
 	}
 	/* Who sees the magic sees the rest. */
-	load_acquire(static_cast<const struct shm_kernel_ring *>(memory)->magic);
+	load_acquire(
+		static_cast<const struct shm_kernel_ring *>(memory)->magic);
 	copy_words(&head, memory, sizeof(head));
 	return checked_shape(head, size, error);
 }
@@ -224,10 +225,10 @@ ring_shape ring_in_region::open(const region &source, const ring_access &access,
 
 bool ring_in_region::lock_byte(std::uint32_t lane, short type) noexcept
 {
-	struct flock byte = one_byte(m_offset + ring_size(lane, m_cells) +
-				     (m_end == end::producer
-					      ? offsetof(ring_lane, head)
-					      : offsetof(ring_lane, tail)));
+	struct flock byte =
+		one_byte(m_offset + ring_size(lane, m_cells) +
+			 (m_end == end::producer ? offsetof(ring_lane, head)
+						 : offsetof(ring_lane, tail)));
 
 	byte.l_type = type;
 	return !retry([&] {
@@ -280,8 +281,9 @@ void doorbell::ring(std::error_code &error) noexcept
 	/* EAGAIN is of something that has been rung often enough. */
 	if (retry([&] { return ::write(m_fd, &once, sizeof(once)); }) < 0 &&
 	    errno != EAGAIN)
-		error = errno == EBADF ? make_error_code(errc::permission_denied)
-				       : region_error(errno);
+		error = errno == EBADF
+				? make_error_code(errc::permission_denied)
+				: region_error(errno);
 }
 
 bool doorbell::wait(std::chrono::nanoseconds left,
@@ -299,9 +301,8 @@ bool doorbell::wait(std::chrono::nanoseconds left,
 	waiting.fd = m_fd;
 	waiting.events = POLLIN;
 
-	const int result = ::ppoll(&waiting, 1,
-				   left.count() < 0 ? nullptr : &timeout,
-				   nullptr);
+	const int result = ::ppoll(
+		&waiting, 1, left.count() < 0 ? nullptr : &timeout, nullptr);
 
 	if (result < 0 && errno != EINTR) {
 		error = {errno, std::system_category()};
@@ -315,9 +316,8 @@ bool doorbell::wait(std::chrono::nanoseconds left,
 		[&] { return ::preadv2(m_fd, &buffer, 1, -1, RWF_NOWAIT); });
 
 	if (count < 0 && errno == EOPNOTSUPP)
-		count = retry([&] {
-			return ::read(m_fd, &counts, sizeof(counts));
-		});
+		count = retry(
+			[&] { return ::read(m_fd, &counts, sizeof(counts)); });
 	if (!count)
 		error = std::make_error_code(std::errc::broken_pipe);
 	else if (count < 0 && errno != EAGAIN)
@@ -339,7 +339,8 @@ std::chrono::nanoseconds time_left::get() const noexcept
 
 	const auto gone = std::chrono::steady_clock::now() - m_begin;
 
-	return gone < m_timeout ? nanoseconds(m_timeout - gone) : nanoseconds(0);
+	return gone < m_timeout ? nanoseconds(m_timeout - gone)
+				: nanoseconds(0);
 }
 
 bool register_for_membarrier() noexcept

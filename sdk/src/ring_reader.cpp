@@ -333,7 +333,8 @@ ring_view ring_reader::read_slow(std::error_code &error) noexcept
 		return {};
 	}
 	if (m_impl->overwrite) {
-		error = std::make_error_code(std::errc::operation_not_supported);
+		error = std::make_error_code(
+			std::errc::operation_not_supported);
 		return {};
 	}
 	if (m_lane->position() - m_lane->mark >= m_lane->stride) {

@@ -222,8 +222,8 @@ void ring_writer::recover_history(std::uint32_t oldest) noexcept
 	m_piece_end = (oldest & ~(piece - 1)) + piece;
 	while (position != m_head) {
 		const detail::ring_record *const record = at(position);
-		const std::uint32_t cells = detail::cells_of(
-			load(record->len), position, m_mask);
+		const std::uint32_t cells =
+			detail::cells_of(load(record->len), position, m_mask);
 
 		if (m_head - position > m_mask || !cells ||
 		    cells > m_head - position ||
@@ -397,7 +397,8 @@ bool ring_writer::arm(std::size_t size, std::error_code &error) noexcept
 	if (error || m_overwrite)
 		return !error;
 
-	const std::uint32_t cells = ring_cells(static_cast<std::uint32_t>(size));
+	const std::uint32_t cells =
+		ring_cells(static_cast<std::uint32_t>(size));
 	const std::uint32_t to_end = m_mask + 1 - (m_head & m_mask);
 	const std::uint32_t next =
 		m_head + (cells > to_end ? to_end : 0) + cells;

@@ -58,8 +58,8 @@ public:
 		const auto lane = below(m_lanes);
 		auto &head = *m_memory.lane(lane);
 		auto &record = *m_memory.record(
-			lane, below(4) ? head.tail + below(m_cells)
-				       : below(m_cells));
+			lane,
+			below(4) ? head.tail + below(m_cells) : below(m_cells));
 		auto *const bytes =
 			static_cast<unsigned char *>(m_memory.data());
 
@@ -240,11 +240,9 @@ public:
 
 	void step(std::mt19937 &random) override
 	{
-		const std::size_t size = random() % 4
-						 ? random() % 200
-						 : random() %
-							   (m_writer.max_record() +
-							    1);
+		const std::size_t size =
+			random() % 4 ? random() % 200
+				     : random() % (m_writer.max_record() + 1);
 		std::error_code error;
 
 		if (random() % 16 == 0) {
@@ -254,8 +252,7 @@ public:
 		}
 
 		const auto slot = m_writer.try_reserve(
-			size,
-			random() % 2 ? when_full::drop : when_full::keep,
+			size, random() % 2 ? when_full::drop : when_full::keep,
 			error);
 
 		check(error);
@@ -349,8 +346,7 @@ public:
 					? kernel_writer_reserve(m_writer, size,
 								&slots[count])
 					: kernel_writer_reserve_shared(
-						  m_writer, size,
-						  random() % 2,
+						  m_writer, size, random() % 2,
 						  &slots[count]);
 
 			if (!error)
@@ -415,8 +411,8 @@ void join(const ring_memory &memory)
 	using shm_kernel::ring_access;
 
 	std::error_code error;
-	const auto info = shm_kernel::get_ring_info(memory.data(),
-						    memory.size(), error);
+	const auto info =
+		shm_kernel::get_ring_info(memory.data(), memory.size(), error);
 
 	if (error && error != errc::not_a_ring)
 		check(error);
@@ -430,9 +426,10 @@ void join(const ring_memory &memory)
 void repeatable(unsigned int which, bool overwrite, std::mt19937 &random)
 {
 	constexpr std::uint32_t cells = 64;
-	ring_memory memory(ring_options().set_cells(cells).set_lanes(2).
-				   set_overwrite(overwrite),
-			   random() % 2 ? 0 : 0xffffff00U);
+	ring_memory memory(
+		ring_options().set_cells(cells).set_lanes(2).set_overwrite(
+			overwrite),
+		random() % 2 ? 0 : 0xffffff00U);
 	const auto side = make_victim(which, memory);
 	scribbler scribble(memory, 2, cells, random());
 
@@ -449,9 +446,10 @@ void repeatable(unsigned int which, bool overwrite, std::mt19937 &random)
 void concurrent(unsigned int which, bool overwrite, std::mt19937 &random)
 {
 	constexpr std::uint32_t cells = 64;
-	ring_memory memory(ring_options().set_cells(cells).set_lanes(2).
-				   set_overwrite(overwrite),
-			   0xffffff00U);
+	ring_memory memory(
+		ring_options().set_cells(cells).set_lanes(2).set_overwrite(
+			overwrite),
+		0xffffff00U);
 	const auto side = make_victim(which, memory);
 	const unsigned long from = random();
 	std::atomic<bool> done{false};

@@ -55,16 +55,19 @@ name_of(const ::testing::TestParamInfo<ring_pair::ParamType> &parameters)
 {
 	static const char *const names[] = {"sdk", "kernel"};
 
-	return std::string(names[static_cast<int>(
-		       std::get<0>(parameters.param))]) +
-	       "_to_" +
-	       names[static_cast<int>(std::get<1>(parameters.param))] +
+	return std::string(
+		       names[static_cast<int>(std::get<0>(parameters.param))]) +
+	       "_to_" + names[static_cast<int>(std::get<1>(parameters.param))] +
 	       "_from_" + std::to_string(std::get<2>(parameters.param));
 }
 
 // What only writers of the SDK do, and what only its readers do.
-class ring_written_by_sdk : public ring_pair {};
-class ring_read_by_sdk : public ring_pair {};
+class ring_written_by_sdk : public ring_pair
+{
+};
+class ring_read_by_sdk : public ring_pair
+{
+};
 
 static const auto either = ::testing::Values(side::sdk, side::kernel);
 static const auto starts =
@@ -155,8 +158,8 @@ TEST_P(ring_pair, behaves_as_a_queue)
 	for (unsigned int round = 0; round < 20; ++round) {
 		ring_memory memory(ring_options().set_cells(cells << round % 4),
 				   start());
-		const auto writer = make_producer(writes(), memory, 0,
-						  round % 2);
+		const auto writer =
+			make_producer(writes(), memory, 0, round % 2);
 		const auto reader = make_consumer(reads(), memory);
 		std::deque<std::string> expected;
 		std::uint32_t dropped = 0;
@@ -201,8 +204,9 @@ TEST_P(ring_pair, payload_that_looks_like_a_record)
 
 	for (unsigned int i = 0; i < 20000; ++i) {
 		/* From whole laps of long records to short ones between them. */
-		const std::size_t size = i % 50 < 25 ? max_record - random() % 99
-						     : random() % 200;
+		const std::size_t size = i % 50 < 25
+						 ? max_record - random() % 99
+						 : random() % 200;
 		void *data;
 
 		ASSERT_EQ(reader->get(), std::nullopt) << "a ghost";
@@ -217,8 +221,8 @@ TEST_P(ring_pair, payload_that_looks_like_a_record)
 
 		position += (cell - position) % cells;
 		for (std::uint32_t j = 1; j < cells_of(size); ++j) {
-			const std::uint32_t ghost[2] = {position + j + cells + 1,
-							16};
+			const std::uint32_t ghost[2] = {
+				position + j + cells + 1, 16};
 
 			if (j * 64 + sizeof(ghost) <= size + 8)
 				std::memcpy(static_cast<char *>(data) - 8 +
@@ -324,10 +328,9 @@ TEST_P(ring_pair, overwrites_the_oldest)
 				random() % (i % 5 ? 20 : 4 * size);
 
 			for (std::size_t j = 0; j < burst; ++j) {
-				written.push_back(std::to_string(
-							  written.size()) +
-						  ' ' +
-						  text(random() % 150, i));
+				written.push_back(
+					std::to_string(written.size()) + ' ' +
+					text(random() % 150, i));
 				ASSERT_EQ(writer->put(written.back()),
 					  put_result::done);
 				ASSERT_TRUE(writer->rings);
@@ -337,8 +340,7 @@ TEST_P(ring_pair, overwrites_the_oldest)
 			bool first = true;
 
 			while (const auto record = reader->get()) {
-				const std::size_t number =
-					std::stoul(*record);
+				const std::size_t number = std::stoul(*record);
 
 				ASSERT_LT(number, written.size());
 				ASSERT_EQ(*record, written[number]);
@@ -443,8 +445,7 @@ TEST_P(ring_pair, next_writer_goes_on)
 		void *data;
 
 		{
-			const auto writer =
-				make_producer(writes(), memory);
+			const auto writer = make_producer(writes(), memory);
 
 			ASSERT_EQ(writer->put(text(100 + i, number)),
 				  put_result::done);

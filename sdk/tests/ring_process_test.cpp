@@ -47,8 +47,7 @@ std::size_t size_of(std::uint32_t number)
 bool write_numbered(ring_writer &writer, std::uint32_t generation,
 		    std::uint32_t number)
 {
-	const auto slot =
-		writer.try_reserve(size_of(number), when_full::keep);
+	const auto slot = writer.try_reserve(size_of(number), when_full::keep);
 	const numbered head = {generation, number};
 
 	if (!slot)
@@ -169,8 +168,8 @@ TEST(ring_process, both_sleep_and_are_rung_for)
 			numbered head;
 
 			while (!view) {
-				ASSERT_TRUE(reader.wait(
-					std::chrono::seconds(20)))
+				ASSERT_TRUE(
+					reader.wait(std::chrono::seconds(20)))
 					<< i;
 				view = reader.try_read();
 			}
@@ -400,8 +399,7 @@ TEST(ring_process, no_copy_is_torn)
 		std::chrono::steady_clock::now() + std::chrono::seconds(1);
 
 	while (std::chrono::steady_clock::now() < end) {
-		const auto size =
-			reader.try_copy(buffer.data(), buffer.size());
+		const auto size = reader.try_copy(buffer.data(), buffer.size());
 		numbered head;
 
 		if (!size)

@@ -107,8 +107,8 @@ TEST_F(ring_region_test, needs_the_handle_only_to_begin)
 
 TEST_F(ring_region_test, seals_what_it_makes)
 {
-	region made =
-		region::create(create_options{}.set_size(ring_options().size()));
+	region made = region::create(
+		create_options{}.set_size(ring_options().size()));
 
 	EXPECT_FALSE(made.info().has(seal::shrink));
 	create_ring(made, ring_options());
@@ -147,8 +147,9 @@ TEST_F(ring_region_test, refuses_what_may_shrink)
 		region::create(create_options{}.set_size(options.size()));
 
 	sealed.add_seals(seal::seal);
-	EXPECT_EQ(error_of([&](auto &e) { create_ring(sealed, options, 0, e); }),
-		  errc::sealed);
+	EXPECT_EQ(
+		error_of([&](auto &e) { create_ring(sealed, options, 0, e); }),
+		errc::sealed);
 	/* One that cannot shrink anyway needs no seal. */
 	region contiguous = region::create(
 		create_options{}.set_size(options.size()).set_contiguous());
@@ -392,8 +393,7 @@ TEST_F(ring_region_test, the_peer_stays_as_long_as_the_reader)
 	EXPECT_EQ(made.info().peers(), 1U);
 	EXPECT_FALSE(reader.wait(std::chrono::milliseconds(1)));
 	reader.close();
-	EXPECT_TRUE(
-		test::eventually([&] { return made.info().peers() == 0; }));
+	EXPECT_TRUE(test::eventually([&] { return made.info().peers() == 0; }));
 }
 
 TEST_F(ring_region_test, revoking_ends_the_wait)
@@ -422,19 +422,19 @@ TEST_F(ring_region_test, revoking_ends_the_wait)
 TEST_F(ring_region_test, locks_need_proc)
 {
 	const region made = make_ring(ring_options().set_cells(64));
-	const int status = child([&] {
-				   if (::unshare(CLONE_NEWNS) ||
-				       ::mount("none", "/", nullptr,
-					       MS_REC | MS_PRIVATE, nullptr) ||
-				       ::mount("none", "/proc", "tmpfs", 0,
-					       nullptr))
-					   return 2;
-				   return writer_error(made) ==
-							  std::errc::
-								  no_such_file_or_directory
-						  ? 0
-						  : 1;
-			   }).wait();
+	const int status =
+		child([&] {
+			if (::unshare(CLONE_NEWNS) ||
+			    ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE,
+				    nullptr) ||
+			    ::mount("none", "/proc", "tmpfs", 0, nullptr))
+				return 2;
+			return writer_error(made) ==
+					       std::errc::
+						       no_such_file_or_directory
+				       ? 0
+				       : 1;
+		}).wait();
 
 	if (status == 2)
 		GTEST_SKIP() << "may not mount";

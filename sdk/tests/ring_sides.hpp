@@ -180,10 +180,7 @@ public:
 				   view.size());
 	}
 	bool ask() override { return m_reader.arm(); }
-	bool take_room_wanted() override
-	{
-		return m_reader.take_room_wanted();
-	}
+	bool take_room_wanted() override { return m_reader.take_room_wanted(); }
 	std::uint64_t lost() override { return m_reader.lost(); }
 
 	shm_kernel::ring_reader &reader() { return m_reader; }
@@ -216,9 +213,8 @@ public:
 		if (size == -EAGAIN)
 			return std::nullopt;
 		if (size == -EBADMSG)
-			throw std::system_error(
-				make_error_code(
-					shm_kernel::errc::ring_corrupted));
+			throw std::system_error(make_error_code(
+				shm_kernel::errc::ring_corrupted));
 		if (size < 0)
 			throw std::system_error(static_cast<int>(-size),
 						std::generic_category());
@@ -258,9 +254,8 @@ inline std::unique_ptr<producer> make_producer(side which,
 	return std::make_unique<sdk_producer>(memory, lane, fences);
 }
 
-inline std::unique_ptr<consumer> make_consumer(side which,
-					       const ring_memory &memory,
-					       std::uint32_t lane = 0)
+inline std::unique_ptr<consumer>
+make_consumer(side which, const ring_memory &memory, std::uint32_t lane = 0)
 {
 	if (which == side::kernel)
 		return std::make_unique<kernel_consumer>(memory, lane);

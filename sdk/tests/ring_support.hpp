@@ -27,12 +27,11 @@ public:
 	explicit guarded_memory(std::size_t size)
 		: m_size(size), m_pages((size + 4095) & ~std::size_t{4095})
 	{
-		m_start = static_cast<char *>(::mmap(
-			nullptr, m_pages + 8192, PROT_NONE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+		m_start = static_cast<char *>(
+			::mmap(nullptr, m_pages + 8192, PROT_NONE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 		if (m_start == MAP_FAILED ||
-		    ::mprotect(m_start + 4096, m_pages,
-			       PROT_READ | PROT_WRITE))
+		    ::mprotect(m_start + 4096, m_pages, PROT_READ | PROT_WRITE))
 			throw std::bad_alloc();
 	}
 	guarded_memory(const guarded_memory &) = delete;
@@ -89,10 +88,10 @@ public:
 	shm_kernel::ring_writer writer(std::uint32_t number = 0,
 				       bool fences = false) const
 	{
-		return shm_kernel::ring_writer(data(), size(),
-					       shm_kernel::ring_access()
-						       .set_lane(number)
-						       .set_fences(fences));
+		return shm_kernel::ring_writer(
+			data(), size(),
+			shm_kernel::ring_access().set_lane(number).set_fences(
+				fences));
 	}
 
 	shm_kernel::ring_reader

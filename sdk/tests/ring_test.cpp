@@ -512,8 +512,8 @@ TEST(ring, sees_what_is_wrong_with_the_doorbell)
 	/* Not one to write to; the record is there nevertheless. */
 	writer.set_doorbell(ends[0]);
 	EXPECT_EQ(error_of([&](auto &e) {
-			  EXPECT_TRUE(writer.try_write("a", 1, when_full::drop,
-						       e));
+			  EXPECT_TRUE(
+				  writer.try_write("a", 1, when_full::drop, e));
 		  }),
 		  errc::permission_denied);
 	EXPECT_TRUE(memory.reader().arm());

@@ -160,8 +160,7 @@ class ring_channel final : public channel
 public:
 	ring_channel(std::size_t size, unsigned int lanes, std::uint32_t cells,
 		     bool fences)
-		: m_size(size),
-		  m_memory(options(lanes, cells).size()),
+		: m_size(size), m_memory(options(lanes, cells).size()),
 		  m_fences(fences)
 	{
 		shm_kernel::create_ring(m_memory.data(), m_memory.size(),
@@ -170,10 +169,10 @@ public:
 
 	void produce(unsigned int producer, std::uint64_t count) override
 	{
-		shm_kernel::ring_writer writer(m_memory.data(), m_memory.size(),
-					       shm_kernel::ring_access()
-						       .set_lane(producer)
-						       .set_fences(m_fences));
+		shm_kernel::ring_writer writer(
+			m_memory.data(), m_memory.size(),
+			shm_kernel::ring_access().set_lane(producer).set_fences(
+				m_fences));
 		const std::size_t size = m_size;
 
 		for (std::uint64_t i = 0; i < count; ++i) {
@@ -226,8 +225,7 @@ class index_channel final : public channel
 public:
 	index_channel(std::size_t size, std::uint32_t slots)
 		: m_size(size), m_slot((size + 63) & ~std::size_t{63}),
-		  m_mask(slots - 1),
-		  m_memory(sizeof(indices) + m_slot * slots)
+		  m_mask(slots - 1), m_memory(sizeof(indices) + m_slot * slots)
 	{
 		new (m_memory.data()) indices;
 	}
@@ -287,7 +285,8 @@ class boost_channel final : public channel
 {
 public:
 	explicit boost_channel(std::size_t size)
-		: m_size(size), m_name("ring_bench." + std::to_string(::getpid())),
+		: m_size(size),
+		  m_name("ring_bench." + std::to_string(::getpid())),
 		  m_queue(std::make_unique<queue>(
 			  boost::interprocess::create_only, m_name.c_str(),
 			  1024, size))
@@ -580,8 +579,7 @@ public:
 		}
 		::_exit(0);
 	}
-	process(process &&other) noexcept
-		: m_pid(std::exchange(other.m_pid, 0))
+	process(process &&other) noexcept : m_pid(std::exchange(other.m_pid, 0))
 	{
 	}
 	process(const process &) = delete;
@@ -661,19 +659,18 @@ one_way(const processors &where, std::size_t size, unsigned int producers,
 		message last;
 
 		for (unsigned int i = 0; i < producers; ++i)
-			running.emplace_back(
-				where.producer, times.ready, producers + 1,
-				[&, i] {
-					if (!i)
-						times.begin = now();
-					way->produce(i, each);
-				});
-		running.emplace_back(where.consumer, times.ready,
-				     producers + 1, [&] {
-					     times.sum = way->consume(
-						     each * producers);
-					     times.end = now();
-				     });
+			running.emplace_back(where.producer, times.ready,
+					     producers + 1, [&, i] {
+						     if (!i)
+							     times.begin =
+								     now();
+						     way->produce(i, each);
+					     });
+		running.emplace_back(
+			where.consumer, times.ready, producers + 1, [&] {
+				times.sum = way->consume(each * producers);
+				times.end = now();
+			});
 		for (process &child : running)
 			child.wait();
 		fill(&last, size, 0);
@@ -714,8 +711,11 @@ std::vector<row> all_rows(const processors &where, unsigned int scale)
 	const auto add = [&](const char *group, const char *name,
 			     std::uint64_t count, std::size_t size,
 			     unsigned int producers, auto make) {
-		rows.push_back({group, name, count * scale,
-				one_way(where, size, producers, make), {}});
+		rows.push_back({group,
+				name,
+				count * scale,
+				one_way(where, size, producers, make),
+				{}});
 	};
 	const auto ring = [](std::size_t size, std::uint32_t cells,
 			     unsigned int lanes = 1, bool fences = false) {
@@ -778,10 +778,16 @@ std::vector<row> all_rows(const processors &where, unsigned int scale)
 	    ring(56, 1024, 4));
 	peers("56 B, 4 producers", 56, 4);
 
-	rows.push_back({"round trip", "bare cache line", 5000 * scale,
-			round_trip<bare_line>(where), {}});
-	rows.push_back({"round trip", "ring each way", 5000 * scale,
-			round_trip<ring_both_ways>(where), {}});
+	rows.push_back({"round trip",
+			"bare cache line",
+			5000 * scale,
+			round_trip<bare_line>(where),
+			{}});
+	rows.push_back({"round trip",
+			"ring each way",
+			5000 * scale,
+			round_trip<ring_both_ways>(where),
+			{}});
 	return rows;
 }
 
@@ -909,7 +915,8 @@ constexpr char usage[] =
 	"Times messages between two processes; with TEXT only the rows that "
 	"have it in\ntheir group or name.\n\n"
 	"  -r, --runs N        runs of each row (9)\n"
-	"  -s, --scale N       messages of a run, relative to about 10 ms (10)\n"
+	"  -s, --scale N       messages of a run, relative to about 10 ms "
+	"(10)\n"
 	"  -c, --cpus A,B      processors of the producer and the consumer "
 	"(0,1)\n"
 	"  -j, --json          print JSON\n"

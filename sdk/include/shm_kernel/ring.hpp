@@ -199,8 +199,7 @@ SHM_KERNEL_API void create_ring(void *memory, std::size_t size,
 SHM_KERNEL_API void create_ring(region &where, const ring_options &options,
 				std::uint64_t offset = 0);
 SHM_KERNEL_API void create_ring(region &where, const ring_options &options,
-				std::uint64_t offset,
-				std::error_code &error);
+				std::uint64_t offset, std::error_code &error);
 
 /** Looks at a ring. A handle for reading will do, and nothing is mapped. */
 SHM_KERNEL_API ring_info get_ring_info(const region &where,

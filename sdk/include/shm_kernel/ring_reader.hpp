@@ -216,8 +216,8 @@ public:
 	 * Waits for a record. Returns false after @a timeout; 0 only looks, and
 	 * less than 0 is for ever. Needs a doorbell.
 	 */
-	bool wait(std::chrono::nanoseconds timeout =
-			  std::chrono::nanoseconds(-1));
+	bool
+	wait(std::chrono::nanoseconds timeout = std::chrono::nanoseconds(-1));
 	bool wait(std::chrono::nanoseconds timeout,
 		  std::error_code &error) noexcept;
 

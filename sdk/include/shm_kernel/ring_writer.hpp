@@ -167,9 +167,9 @@ public:
 		       std::error_code &error) noexcept;
 
 	/** The same, after waiting for room; false after @a timeout. */
-	bool write(const void *data, std::size_t size,
-		   std::chrono::nanoseconds timeout =
-			   std::chrono::nanoseconds(-1));
+	bool
+	write(const void *data, std::size_t size,
+	      std::chrono::nanoseconds timeout = std::chrono::nanoseconds(-1));
 	bool write(const void *data, std::size_t size,
 		   std::chrono::nanoseconds timeout,
 		   std::error_code &error) noexcept;
@@ -224,8 +224,8 @@ private:
 	detail::ring_record *at(std::uint32_t position) const noexcept
 	{
 		return reinterpret_cast<detail::ring_record *>(
-			m_cells + std::size_t{position & m_mask} *
-					  ring_cell_size);
+			m_cells +
+			std::size_t{position & m_mask} * ring_cell_size);
 	}
 
 	ring_slot take(std::uint32_t len) noexcept
@@ -286,8 +286,8 @@ private:
 		detail::ring_record *record = at(next);
 
 		/* What is behind the record must not look like the next one. */
-		if (__builtin_expect(
-			    detail::load(record->sequence) == next + 1, 0))
+		if (__builtin_expect(detail::load(record->sequence) == next + 1,
+				     0))
 			detail::store(record->sequence, next);
 
 		record = at(m_head);
