@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The SDK, the tools and the selftests: built in the cache, and what tests they have."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,8 +18,8 @@ from ui import LabError, step, warn
 
 def build_dir():
     # Checkouts at different paths do not share a build.
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", str(paths.CHECKOUT)).strip("-")
-    return paths.cache() / "userspace" / name / "build"
+    digest = hashlib.sha256(os.fsencode(paths.CHECKOUT)).hexdigest()[:12]
+    return paths.cache() / "userspace" / f"{paths.CHECKOUT.name}-{digest}" / "build"
 
 
 def ninja(directory, what, *words):
