@@ -160,7 +160,11 @@ public:
 	/** Gives a reservation up; the reader will not know of it. */
 	void discard() noexcept { m_room = 0; }
 
-	/** Reserves, copies and commits. Returns false if the ring is full. */
+	/**
+	 * Reserves, copies and commits. Returns false if the ring is full. An
+	 * error of the doorbell comes after the record was published, as with
+	 * commit(): to write it again would send it twice.
+	 */
 	bool try_write(const void *data, std::size_t size,
 		       when_full full = when_full::drop);
 	bool try_write(const void *data, std::size_t size, when_full full,
@@ -210,7 +214,7 @@ public:
 	/** Records that there was no room for, those of former writers too. */
 	std::uint32_t dropped() const noexcept;
 
-	/** Gives the lane up. */
+	/** Gives the lane up. A child that fork() made keeps it as well. */
 	void close() noexcept;
 
 	explicit operator bool() const noexcept { return m_lane != nullptr; }
