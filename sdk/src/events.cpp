@@ -323,17 +323,7 @@ bool events::wait(std::chrono::nanoseconds timeout) const
 
 access_mode events::access(std::error_code &error) const noexcept
 {
-	error = check(m_fd);
-	if (error)
-		return access_mode::read_only;
-
-	const int flags = ::fcntl(m_fd, F_GETFL);
-
-	if (flags < 0)
-		error = detail::region_error(errno);
-	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR
-		       ? access_mode::read_write
-		       : access_mode::read_only;
+	return detail::access_of(m_fd, error);
 }
 
 access_mode events::access() const

@@ -9,6 +9,7 @@
 #define SHM_KERNEL_INTERNAL_HPP
 
 #include <shm_kernel/errors.hpp>
+#include <shm_kernel/region.hpp>
 #include <shm_kernel/region_info.hpp>
 
 #include <linux/shm_kernel.h>
@@ -55,6 +56,9 @@ std::error_code region_error(int number) noexcept;
 
 /* The same of an ioctl that the first version of the driver did not have. */
 std::error_code request_error(int number) noexcept;
+
+/* What the descriptor of a region file or of an event file may do. */
+access_mode access_of(int fd, std::error_code &error) noexcept;
 
 /* The name as the kernel wants it, or the reason why it cannot be one. */
 std::string_view checked_name(std::string_view name,

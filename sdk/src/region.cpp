@@ -161,6 +161,21 @@ int open_flags(access_mode mode) noexcept
 
 } // namespace
 
+access_mode detail::access_of(int fd, std::error_code &error) noexcept
+{
+	error = check(fd);
+	if (error)
+		return access_mode::read_only;
+
+	const int flags = ::fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		error = region_error(errno);
+	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR
+		       ? access_mode::read_write
+		       : access_mode::read_only;
+}
+
 region::region(region &&other) noexcept : m_fd(other.release())
 {
 }
@@ -656,17 +671,7 @@ void region::chown(uid_t uid, gid_t gid)
 
 access_mode region::access(std::error_code &error) const noexcept
 {
-	error = check(m_fd);
-	if (error)
-		return access_mode::read_only;
-
-	const int flags = ::fcntl(m_fd, F_GETFL);
-
-	if (flags < 0)
-		error = detail::region_error(errno);
-	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR
-		       ? access_mode::read_write
-		       : access_mode::read_only;
+	return detail::access_of(m_fd, error);
 }
 
 access_mode region::access() const
