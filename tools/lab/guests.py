@@ -20,7 +20,7 @@ import kernellog
 import packages
 import paths
 import proc
-from ui import LabError, warn
+from ui import LabError
 
 BROKEN = 125  # exit status for a guest that broke, as against a command that failed
 
@@ -117,7 +117,6 @@ class Guest:
     visible: list = field(default_factory=list)  # directories needed even where /tmp hides them
     memory: int = 0  # MiB
     collect: object = None  # called with the guest's directory before that goes away
-    again: bool = False  # boot once more when QEMU itself went wrong; its output comes twice, then
 
     @property
     def kind(self):
@@ -127,22 +126,11 @@ class Guest:
         """Boot, run the shell script text COMMAND, power off. OUT and ERR take bytes as they come."""
         # The command may use whatever is installed, but the guest itself needs these.
         packages.ensure("guest", *(["qemu"] if self.kind == "qemu" else []))
-        out, err = out or sys.stdout.buffer.write, err or sys.stderr.buffer.write
-        outcome = self.run_once(command, out, err, timeout, terminal, cwd, self.again)
-        if outcome is None:
-            warn("QEMU ran code that another processor had replaced: booting again")
-            outcome = self.run_once(command, out, err, timeout, terminal, cwd, False)
-        return outcome
-
-    def run_once(self, command, out, err, timeout, terminal, cwd, picky):
-        """The Outcome; None, if PICKY, for one that says nothing about the guest."""
         parent = paths.make_dir(paths.cache() / "run")
         directory = Path(tempfile.mkdtemp(prefix="guest-", dir=parent))
         try:
             self.write_files(directory, command, cwd or current_directory(), terminal)
-            outcome = self.boot(directory, out, err, timeout, terminal)
-            if picky and self.kind == "qemu" and is_stale_breakpoint(outcome):
-                return None
+            outcome = self.boot(directory, out or sys.stdout.buffer.write, err or sys.stderr.buffer.write, timeout, terminal)
             if self.collect:
                 self.collect(directory)
             return outcome
@@ -292,15 +280,6 @@ class Guest:
             broken = broken or "the guest ended before the command did"
         (paths.cache() / "console.log").write_text(console, encoding="utf-8")
         return Outcome(int(status) if status.isdigit() else BROKEN, console, broken, found, seconds, status == "insmod" and not found)
-
-
-def is_stale_breakpoint(outcome):
-    """Whether the guest met a breakpoint that the kernel had taken away.
-
-    The kernel patches its own code behind a breakpoint, and with more than one processor QEMU's translator now and
-    then runs the old bytes afterwards. Modules have no breakpoints of their own.
-    """
-    return any(report[0].startswith("Oops: int3") for report in outcome.reports)
 
 
 def assignments(values, before=""):

@@ -160,7 +160,7 @@ def kernel_log(outcome):
 def in_guest(build, programs, progress, params="", tool_dirs=(), timeout=1800):
     """The Results of PROGRAMS, run one after the other in one guest with the driver loaded."""
     run = GuestRun(build, programs)
-    guest = guests.Guest(build, params=params, tool_dirs=list(tool_dirs), collect=run.collect, again=True)
+    guest = guests.Guest(build, params=params, tool_dirs=list(tool_dirs), collect=run.collect)
 
     def said(data):
         # The script prints the number of each program that it starts.
@@ -185,7 +185,7 @@ def kunit(build, progress):
     script += "".join(f"rmmod {name} || exit 1\n" for name in modules)
     script += f"{unload_all(build)}\n{LOOK_AT_LOCKDEP}\n"
     said, awake = [], []
-    guest = guests.Guest(build, collect=lambda directory: awake.extend(lockdep(build, directory)), again=True)
+    guest = guests.Guest(build, collect=lambda directory: awake.extend(lockdep(build, directory)))
     outcome = guest.run(script, said.append, said.append, 600)
     log = kernellog.clean(outcome.console)
     starts = [at for at, line in enumerate(log) if re.match(r"KTAP version|# Subtest|TAP version", line.strip())]

@@ -6,7 +6,6 @@ import io
 import os
 import sys
 import tempfile
-import types
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -228,47 +227,6 @@ class GuestStatus(Scratch):
         outcome = self.judge("insmod", console, insmod="insmod: ERROR: could not insert module x.ko: Invalid parameters\n")
         self.assertEqual(outcome.exit_status(), 125)
         self.assertRegex(outcome.explain(), r"^the driver did not load: shm_kernel_driver: cannot make region 0$")
-
-
-class Again(unittest.TestCase):
-    """A guest that met a breakpoint of the kernel's own boots again, once, and only where it was asked for."""
-
-    STALE = "[    1.6] Oops: int3: 0000 [#1] SMP\n"
-
-    def boots(self, consoles, arch="x86_64", again=True):
-        """How often a guest boots that leaves CONSOLES, one after the other, and its Outcome."""
-        build = types.SimpleNamespace(variant=types.SimpleNamespace(arch=arch), directory=Path("/nonexistent"))
-        guest = guests.Guest(build, again=again)
-        left = [guests.Outcome(0, console, "", guests.kernellog.reports(console)) for console in consoles]
-        seen = []
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(mock.patch.object(guests.packages, "ensure"))
-            stack.enter_context(mock.patch.object(guests, "warn"))
-            stack.enter_context(mock.patch.object(guest, "write_files"))
-            stack.enter_context(mock.patch.object(guest, "boot", side_effect=lambda *_: seen.append(1) or left.pop(0)))
-            stack.enter_context(mock.patch.object(guest, "collect", side_effect=lambda _: None))
-            outcome = guest.run("true")
-        return len(seen), outcome
-
-    def test_once(self):
-        count, outcome = self.boots([self.STALE, QUIET_CONSOLE])
-        self.assertEqual((count, outcome.reports), (2, []))
-
-    def test_not_twice(self):
-        count, outcome = self.boots([self.STALE, self.STALE])
-        self.assertEqual(count, 2)
-        self.assertTrue(outcome.reports)
-
-    def test_not_for_another_report(self):
-        count, outcome = self.boots(["[    1.0] WARNING: x at y\n"])
-        self.assertEqual(count, 1)
-        self.assertTrue(outcome.reports)
-
-    def test_not_under_user_mode_linux(self):
-        self.assertEqual(self.boots([self.STALE], arch="um")[0], 1)
-
-    def test_not_unasked(self):
-        self.assertEqual(self.boots([self.STALE], again=False)[0], 1)
 
 
 class Words(unittest.TestCase):
