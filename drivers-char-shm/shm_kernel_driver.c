@@ -2599,8 +2599,8 @@ EXPORT_SYMBOL_GPL(shm_kernel_put);
  * shm_kernel_size() - the size of a region
  * @region: the region
  *
- * Context: Process context. The size can change, to 0 by a revoke only while the
- *	kernel has the region mapped.
+ * Context: Process context. While the caller has the region mapped, only a
+ *	revoke changes the size, to 0.
  * Return: the size in bytes, 0 if the region was revoked.
  */
 loff_t shm_kernel_size(const struct shm_kernel_region *region)
@@ -2644,7 +2644,7 @@ void *shm_kernel_vmap(struct shm_kernel_region *region)
 		ret = ERR_PTR(-EINVAL);
 		goto out;
 	}
-	/* That many pages cannot be mapped, but would be counted. */
+	/* vmap() counts pages in an unsigned int. */
 	if (map.nr > INT_MAX) {
 		ret = ERR_PTR(-ENOMEM);
 		goto out;
