@@ -125,6 +125,18 @@ description describe(int value) noexcept
 		return {std::errc::operation_not_permitted,
 			"others could make the region smaller and raise SIGBUS "
 			"here (seal it with seal::shrink, or trust them)"};
+	case errc::owner_dead:
+		return {std::errc::owner_dead,
+			"a process died while it held the lock (look at what "
+			"it protects, then call mark_consistent())"};
+	case errc::peer_died:
+		return {std::errc::connection_reset,
+			"a process that used the queue died (call again to go "
+			"on waiting)"};
+	case errc::layout_mismatch:
+		return {std::errc::bad_message,
+			"the region holds something else than expected (use "
+			"the types and the Boost that it was made with)"};
 	}
 	return {std::errc(), "unknown error"};
 }

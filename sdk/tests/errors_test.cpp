@@ -53,6 +53,9 @@ const std::vector<row> table = {
 	 "the kernel"},
 	{errc::record_too_long, std::errc::message_size, "half of a lane"},
 	{errc::may_shrink, std::errc::operation_not_permitted, "SIGBUS"},
+	{errc::owner_dead, std::errc::owner_dead, "held the lock"},
+	{errc::peer_died, std::errc::connection_reset, "the queue died"},
+	{errc::layout_mismatch, std::errc::bad_message, "something else"},
 };
 
 } // namespace

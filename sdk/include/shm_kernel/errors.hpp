@@ -77,6 +77,12 @@ enum class errc {
 	record_too_long,
 	/** Others could make the region smaller (EPERM). */
 	may_shrink,
+	/** Somebody died while he held the lock (EOWNERDEAD). */
+	owner_dead,
+	/** A peer died; told once to each that would wait (ECONNRESET). */
+	peer_died,
+	/** The region holds something else, or other types (EBADMSG). */
+	layout_mismatch,
 };
 
 /** The category of errc; its messages say how to mend the error. */

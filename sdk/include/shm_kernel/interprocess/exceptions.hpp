@@ -36,6 +36,14 @@ public:
 	{
 	}
 
+	/** With what was found, for instance the two that do not match. */
+	kernel_memory_exception(const std::error_code &code,
+				const std::string &detail)
+		: kernel_memory_exception(code)
+	{
+		m_text = "shm_kernel: " + detail + ": " + code.message();
+	}
+
 	const char *what() const noexcept override { return m_text.c_str(); }
 
 	const std::error_code &code() const noexcept { return m_code; }
