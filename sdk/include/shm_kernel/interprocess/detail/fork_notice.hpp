@@ -19,19 +19,21 @@ namespace detail {
 /**
  * fork() copies descriptors and what a process knows of its threads. A lock
  * that belongs to an open file description would then belong to parent and
- * child, and stay locked while either lives. Objects of classes that derive
- * from this one are called in the child before fork() returns there.
+ * child, and stay locked while either lives. Who has such a lock has this as
+ * its last member, which calls a function in the child before fork() returns
+ * there.
  *
  * Neither copyable nor movable. clone() and vfork() call nobody.
  */
-class fork_notice
+class fork_notice final
 {
 public:
-	fork_notice(const fork_notice &) = delete;
-	fork_notice &operator=(const fork_notice &) = delete;
-
-protected:
-	fork_notice()
+	/**
+	 * @a call runs in the child, whose only thread is the one that called
+	 * fork(), and may do what is allowed there: no memory, no locks.
+	 */
+	fork_notice(void (*call)(void *) noexcept, void *argument)
+		: m_call(call), m_argument(argument)
 	{
 		registry &all = the_registry();
 		const std::lock_guard<std::mutex> guard(all.mutex);
@@ -42,6 +44,9 @@ protected:
 		all.first = this;
 	}
 
+	fork_notice(const fork_notice &) = delete;
+	fork_notice &operator=(const fork_notice &) = delete;
+
 	~fork_notice()
 	{
 		registry &all = the_registry();
@@ -51,12 +56,6 @@ protected:
 			m_next->m_previous = m_previous;
 		(m_previous ? m_previous->m_next : all.first) = m_next;
 	}
-
-	/**
-	 * Runs in the child, whose only thread is the one that called fork(),
-	 * and may do what is allowed there: no memory, no locks.
-	 */
-	virtual void in_child() noexcept = 0;
 
 private:
 	struct registry
@@ -92,10 +91,12 @@ private:
 		registry &all = the_registry();
 
 		for (fork_notice *each = all.first; each; each = each->m_next)
-			each->in_child();
+			each->m_call(each->m_argument);
 		all.mutex.unlock();
 	}
 
+	void (*m_call)(void *) noexcept;
+	void *m_argument;
 	fork_notice *m_next = nullptr;
 	fork_notice *m_previous = nullptr;
 };

@@ -15,10 +15,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <system_error>
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -27,8 +29,8 @@ namespace detail {
 
 /*
  * Open file description locks (fcntl_locking(2)): the kernel takes them back
- * when the last descriptor of the open file is closed, however its process
- * ends. A lock of the same open file on the same byte is replaced, in one step,
+ * when the last descriptor and mapping of the open file is gone, however its
+ * process ends. A lock of the same open file on the same byte is replaced, in one step,
  * and stays as it was when the new one cannot be had. Readers need a descriptor
  * that can read, writers one that can write.
  */
@@ -118,13 +120,21 @@ inline void ofd_unlock(int fd, off_t start, off_t length = 1) noexcept
 }
 
 /**
- * For the child after fork(): gives @a file an open file description of its
- * own, under the same descriptor, so that the child neither has locks of its
- * parent nor keeps them when that dies. Closes @a file where that is refused:
- * /proc is missing, or the region's mode does not allow it any more.
+ * For the child after fork(): gives @a file an open file of its own under the
+ * same descriptor, so that the child neither has locks of its parent nor keeps
+ * them when that dies. A mapping is a reference to the open file that it was
+ * made of, so @a pages (page aligned, or nullptr), which is one of @a file, is
+ * made anew at the same place.
+ *
+ * Closes @a file where that is refused, because /proc is missing or the region's
+ * mode does not allow it any more; there are zeroes at @a pages then.
  */
-inline void ofd_part(region &file, access_mode mode) noexcept
+inline void ofd_part(region &file, access_mode mode, void *pages = nullptr,
+		     std::size_t size = 0) noexcept
 {
+	const int protection = mode == access_mode::read_write
+				       ? PROT_READ | PROT_WRITE
+				       : PROT_READ;
 	std::error_code error;
 
 	if (!file)
@@ -132,9 +142,17 @@ inline void ofd_part(region &file, access_mode mode) noexcept
 
 	const region own = file.reopen(mode, error);
 
-	if (error ||
-	    ::dup3(own.native_handle(), file.native_handle(), O_CLOEXEC) < 0)
-		file.close();
+	if (!error &&
+	    ::dup3(own.native_handle(), file.native_handle(), O_CLOEXEC) >= 0) {
+		if (!pages ||
+		    ::mmap(pages, size, protection, MAP_SHARED | MAP_FIXED,
+			   file.native_handle(), 0) != MAP_FAILED)
+			return;
+	}
+	file.close();
+	if (pages)
+		::mmap(pages, size, protection,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 } // namespace detail
