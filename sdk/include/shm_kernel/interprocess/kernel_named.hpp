@@ -162,7 +162,18 @@ public:
 	kernel_named &operator=(const kernel_named &) = delete;
 
 	/** This one's part in it ends; see name_lifetime. */
-	~kernel_named() = default;
+	~kernel_named()
+	{
+		if (!m_stays_mapped)
+			m_mapping.~mapping();
+	}
+
+	/**
+	 * The destructor shall leave the memory mapped until the process ends:
+	 * the kernel has to find a lock there that a thread of this process
+	 * holds.
+	 */
+	void stay_mapped() noexcept { m_stays_mapped = true; }
 
 	/**
 	 * Takes the name away; who has the object keeps it. False if that
@@ -302,7 +313,11 @@ private:
 	}
 
 	region m_region;
-	mapping m_mapping;
+	/* So that nothing destroys it but the destructor. */
+	union {
+		mapping m_mapping{};
+	};
+	bool m_stays_mapped = false;
 };
 
 } // namespace shm_kernel
