@@ -778,7 +778,7 @@ static void api_test_seals(struct kunit *test)
 		file = user_open(user, NAME, O_RDWR);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 		KUNIT_EXPECT_EQ(test, -EINVAL,
-				shm_kernel_add_seals(region, seals | 1U << 3));
+				shm_kernel_add_seals(region, seals | 1U << 5));
 		KUNIT_EXPECT_EQ(test, -EINVAL,
 				shm_kernel_add_seals(region, seals | 1U << 31));
 		KUNIT_EXPECT_EQ(test, 0, shm_kernel_add_seals(region, seals));
@@ -790,6 +790,35 @@ static void api_test_seals(struct kunit *test)
 				shm_kernel_add_seals(region, SHM_KERNEL_SEAL_SHRINK |
 						     SHM_KERNEL_SEAL_GROW));
 		user_close(file);
+		shm_kernel_put(region);
+	}
+}
+
+static void api_test_write_seals(struct kunit *test)
+{
+	const u32 seals[] = { SHM_KERNEL_SEAL_WRITE, SHM_KERNEL_SEAL_FUTURE_WRITE };
+	struct shm_kernel_region *region;
+	unsigned int i;
+	u8 *words;
+
+	for (i = 0; i < ARRAY_SIZE(seals); i++) {
+		bool now = seals[i] == SHM_KERNEL_SEAL_WRITE;
+
+		region = region_new(test, NULL, 3 * PAGE_SIZE, 0);
+		words = shm_kernel_vmap(region);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(words));
+		words[1] = 1;
+		KUNIT_EXPECT_EQ(test, now ? -EBUSY : 0,
+				shm_kernel_add_seals(region, seals[i]));
+		words[1] = 2;
+		/* Not even for who gets the address that there is. */
+		KUNIT_EXPECT_EQ(test, now ? 0 : -EPERM,
+				PTR_ERR_OR_ZERO(shm_kernel_vmap(region)));
+		if (now)
+			shm_kernel_vunmap(region);
+		shm_kernel_vunmap(region);
+		KUNIT_EXPECT_EQ(test, 0, shm_kernel_add_seals(region, seals[i]));
+		KUNIT_EXPECT_EQ(test, -EPERM, PTR_ERR_OR_ZERO(shm_kernel_vmap(region)));
 		shm_kernel_put(region);
 	}
 }
@@ -1541,6 +1570,7 @@ static struct kunit_case api_test_cases[] = {
 	KUNIT_CASE_SLOW(api_test_view_stays),
 	KUNIT_CASE(api_test_revoked),
 	KUNIT_CASE(api_test_seals),
+	KUNIT_CASE(api_test_write_seals),
 	KUNIT_CASE(api_test_clients),
 	KUNIT_CASE(api_test_kick),
 	KUNIT_CASE(api_test_slow_client),

@@ -76,8 +76,12 @@
 	(SHM_KERNEL_CREATE_PERSIST | SHM_KERNEL_CREATE_CONTIG |		\
 	 SHM_KERNEL_CREATE_SMALL | SHM_KERNEL_CREATE_NODE)
 
+#define SHM_WRITE_SEALS							\
+	(SHM_KERNEL_SEAL_WRITE | SHM_KERNEL_SEAL_FUTURE_WRITE)
+
 #define SHM_SEALS							\
-	(SHM_KERNEL_SEAL_SEAL | SHM_KERNEL_SEAL_SHRINK | SHM_KERNEL_SEAL_GROW)
+	(SHM_KERNEL_SEAL_SEAL | SHM_KERNEL_SEAL_SHRINK |		\
+	 SHM_KERNEL_SEAL_GROW | SHM_WRITE_SEALS)
 
 /* What region 0 holds after load and after RESET, as 32-bit words. */
 #define SHM_WORD_0		0x1111
@@ -934,6 +938,74 @@ static int shm_resize(struct shm_kernel_region *region, loff_t size)
 	return err;
 }
 
+/* Whether nobody can begin to write any more. */
+static bool shm_write_sealed(const struct shm_kernel_region *region)
+{
+	return READ_ONCE(region->seals) & SHM_WRITE_SEALS;
+}
+
+/*
+ * Besides the page cache and the page tables the region has one reference, and
+ * there is one for who has taken the folio off the LRU list or is about to put
+ * it there. Who writes or has a pin has another.
+ */
+static bool shm_folio_in_use(const struct folio *folio)
+{
+	return folio_ref_count(folio) > folio_expected_ref_count(folio) + 1 +
+					!folio_test_lru(folio);
+}
+
+/* Return: 0 once nobody can write who began before the seal, -EBUSY, or -EINTR. */
+static int shm_wait_for_writers(struct shm_kernel_region *region)
+{
+	unsigned int wait_ms = 5;
+	pgoff_t index = 0;
+
+	while (index < region->nr_pages) {
+		struct folio *folio = xa_load(&region->inode.i_mapping->i_pages,
+					      index);
+
+		/* It stays: only who holds i_rwsem can remove folios. */
+		if (!shm_folio_in_use(folio)) {
+			index = folio_next_index(folio);
+			cond_resched();
+			continue;
+		}
+		if (wait_ms > 80)
+			return -EBUSY;
+		if (schedule_timeout_killable(msecs_to_jiffies(wait_ms)))
+			return -EINTR;
+		wait_ms *= 2;
+	}
+	return 0;
+}
+
+/* As on a memfd: there must be no writable mapping, and writes and pins end soon. */
+static int shm_seal_writes(struct shm_kernel_region *region)
+{
+	struct address_space *mapping = region->inode.i_mapping;
+	u32 seals = region->seals;
+	int err;
+
+	if (region->nr_maps)
+		return -EBUSY;
+	err = mapping_deny_writable(mapping);
+	if (err)
+		return err;
+	WRITE_ONCE(region->seals, seals | SHM_KERNEL_SEAL_WRITE);
+	/*
+	 * Pairs with folio_try_get() in shm_copy(): either that sees the seal
+	 * or we see its reference.
+	 */
+	smp_mb();
+	err = shm_wait_for_writers(region);
+	if (err)
+		WRITE_ONCE(region->seals, seals);
+	/* From here on shm_check_write_seal() tells who may map. */
+	mapping_allow_writable(mapping);
+	return err;
+}
+
 static int shm_add_seals(struct shm_kernel_region *region, u32 seals)
 {
 	struct inode *inode = &region->inode;
@@ -947,7 +1019,9 @@ static int shm_add_seals(struct shm_kernel_region *region, u32 seals)
 		err = -ENODEV;
 	else if (region->seals & SHM_KERNEL_SEAL_SEAL)
 		err = -EPERM;
-	else
+	else if (seals & ~region->seals & SHM_KERNEL_SEAL_WRITE)
+		err = shm_seal_writes(region);
+	if (!err)
 		WRITE_ONCE(region->seals, region->seals | seals);
 	inode_unlock(inode);
 	if (!err)
@@ -1405,7 +1479,7 @@ shm_get_table_folio(const struct address_space *mapping, loff_t pos)
 	return likely(folio) && likely(folio_try_get(folio)) ? folio : NULL;
 }
 
-/* What reading or writing returns that starts at or behind the end. */
+/* What reading or writing returns that starts at or behind the end, or must not. */
 static noinline ssize_t shm_nothing_there(const struct kiocb *iocb,
 					  const struct iov_iter *iter, bool write)
 {
@@ -1413,6 +1487,8 @@ static noinline ssize_t shm_nothing_there(const struct kiocb *iocb,
 		return 0;
 	if (shm_revoked(shm_file_region(iocb->ki_filp)))
 		return -ENODEV;
+	if (write && shm_write_sealed(shm_file_region(iocb->ki_filp)))
+		return -EPERM;
 	return write ? -ENOSPC : 0;
 }
 
@@ -1450,6 +1526,11 @@ static __always_inline ssize_t shm_copy(struct kiocb *iocb, struct iov_iter *ite
 				goto end;
 			size = folio_size(folio);
 			offset = pos & (size - 1);
+		}
+		/* After the reference: see shm_seal_writes(). */
+		if (write && unlikely(shm_write_sealed(shm_inode_region(mapping->host)))) {
+			folio_put(folio);
+			goto end;
 		}
 		if (folio_contain_hwpoisoned_page(folio)) {
 			folio_put(folio);
@@ -1603,11 +1684,29 @@ static void shm_set_vm_ops(struct vm_area_desc *desc)
 	desc->vm_ops = &shm_vm_ops;
 }
 
+/* What the core does for a memfd; private copies are no writes. */
+static int shm_check_write_seal(struct vm_area_desc *desc)
+{
+	if (!shm_write_sealed(shm_file_region(desc->file)) ||
+	    !vma_desc_test(desc, VMA_SHARED_BIT))
+		return 0;
+	if (vma_desc_test(desc, VMA_WRITE_BIT))
+		return -EPERM;
+	/* Nor by mprotect() later. */
+	vma_desc_clear_flags(desc, VMA_MAYWRITE_BIT);
+	return 0;
+}
+
 /* A range behind the end of a region file is room to grow into, as on any file. */
 static int shm_region_mmap_prepare(struct vm_area_desc *desc)
 {
+	int err;
+
 	if (shm_revoked(shm_file_region(desc->file)))
 		return -ENODEV;
+	err = shm_check_write_seal(desc);
+	if (err)
+		return err;
 	shm_set_vm_ops(desc);
 	return 0;
 }
@@ -1624,9 +1723,13 @@ EXPORT_SYMBOL_IF_KUNIT(shm_node_range_ok);
 static int shm_node_mmap_prepare(struct vm_area_desc *desc)
 {
 	loff_t size = i_size_read(desc->file->f_mapping->host);
+	int err;
 
 	if (!shm_node_range_ok(desc->pgoff, vma_desc_pages(desc), size))
 		return -EINVAL;
+	err = shm_check_write_seal(desc);
+	if (err)
+		return err;
 	shm_set_vm_ops(desc);
 	return 0;
 }
@@ -2215,6 +2318,8 @@ static int shm_clear(struct shm_kernel_region *region)
 
 	if (shm_revoked(region))
 		return -ENODEV;
+	if (shm_write_sealed(region))
+		return -EPERM;
 	shm_zero(region, 0, i_size_read(inode));
 	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
 	return 0;
@@ -2622,7 +2727,7 @@ EXPORT_SYMBOL_GPL(shm_kernel_size);
  *
  * Context: Process context, may sleep.
  * Return: the address, or an error: -EINVAL if the region is empty, -ENODEV if it
- *	was revoked, or -ENOMEM.
+ *	was revoked, -EPERM if it is sealed against writing, or -ENOMEM.
  */
 void *shm_kernel_vmap(struct shm_kernel_region *region)
 {
@@ -2634,6 +2739,10 @@ void *shm_kernel_vmap(struct shm_kernel_region *region)
 	inode_lock(inode);
 	if (shm_revoked(region)) {
 		ret = ERR_PTR(-ENODEV);
+		goto out;
+	}
+	if (shm_write_sealed(region)) {
+		ret = ERR_PTR(-EPERM);
 		goto out;
 	}
 	if (region->nr_maps)
@@ -2698,8 +2807,9 @@ EXPORT_SYMBOL_GPL(shm_kernel_vunmap);
  * @seals: SHM_KERNEL_SEAL_*
  *
  * Context: Process context, may sleep.
- * Return: 0, -EINVAL for unknown seals, -EPERM after SHM_KERNEL_SEAL_SEAL, or
- *	-ENODEV if the region was revoked.
+ * Return: 0, -EINVAL for unknown seals, -EPERM after SHM_KERNEL_SEAL_SEAL,
+ *	-EBUSY for SHM_KERNEL_SEAL_WRITE while anybody can write, -EINTR if the
+ *	caller is killed meanwhile, or -ENODEV if the region was revoked.
  */
 int shm_kernel_add_seals(struct shm_kernel_region *region, u32 seals)
 {

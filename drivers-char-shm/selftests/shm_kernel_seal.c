@@ -9,11 +9,16 @@
 #include "shm_kernel_util.h"
 #include "kselftest_harness.h"
 
+#include <sys/uio.h>
+
 #define NAME	"kst-seal"
 
 #define SHRINK	SHM_KERNEL_SEAL_SHRINK
 #define GROW	SHM_KERNEL_SEAL_GROW
 #define SEAL	SHM_KERNEL_SEAL_SEAL
+#define WRITE	SHM_KERNEL_SEAL_WRITE
+#define FUTURE	SHM_KERNEL_SEAL_FUTURE_WRITE
+/* Of the size; those of the content have tests of their own. */
 #define ALL	(SHRINK | GROW | SEAL)
 
 FIXTURE(seal) {
@@ -143,7 +148,7 @@ TEST_F(seal, unknown)
 {
 	unsigned int bit;
 
-	for (bit = 3; bit < 32; bit++) {
+	for (bit = 5; bit < 32; bit++) {
 		EXPECT_EQ(-1, region_add_seals(self->fd, 1U << bit));
 		EXPECT_EQ(EINVAL, errno);
 		EXPECT_EQ(-1, region_add_seals(self->fd, 1U << bit | GROW));
@@ -286,6 +291,377 @@ TEST_F(seal, race)
 		EXPECT_EQ(size, region_size(fd));
 		close(fd);
 	}
+}
+
+/*
+ * The seals of the content, side by side with those of a memfd: what holds for
+ * one has to hold for the other.
+ */
+FIXTURE(content) {
+	int ctl;
+	int fd;
+	int ro;
+	size_t size;
+	bool memfd;
+	struct stats stats;
+};
+
+FIXTURE_VARIANT(content) {
+	bool memfd;
+	__u32 flags;
+	size_t pages;
+};
+
+FIXTURE_VARIANT_ADD(content, memfd) {
+	.memfd = true,
+	.pages = 5,
+};
+
+FIXTURE_VARIANT_ADD(content, region) {
+	.pages = 5,
+};
+
+FIXTURE_VARIANT_ADD(content, small_pages) {
+	.flags = SHM_KERNEL_CREATE_SMALL,
+	.pages = 5,
+};
+
+FIXTURE_VARIANT_ADD(content, contiguous) {
+	.flags = SHM_KERNEL_CREATE_CONTIG,
+	.pages = 5,
+};
+
+FIXTURE_VARIANT_ADD(content, large_region) {
+	.pages = 1100,
+};
+
+FIXTURE_SETUP(content)
+{
+	char path[64];
+
+	self->memfd = variant->memfd;
+	self->size = variant->pages * page_size() + 100;
+	self->ctl = control_open();
+	if (self->ctl < 0)
+		SKIP(return, "no " CONTROL_NODE);
+	stats_read(&self->stats);
+	if (variant->memfd) {
+		self->fd = memfd_create("content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		ASSERT_LE(0, self->fd);
+		ASSERT_EQ(0, ftruncate(self->fd, self->size));
+	} else {
+		self->fd = region_create(self->ctl, NULL, self->size, 0600,
+					 variant->flags);
+		ASSERT_LE(0, self->fd);
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+	self->ro = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->ro);
+}
+
+FIXTURE_TEARDOWN(content)
+{
+	close(self->ro);
+	close(self->fd);
+	EXPECT_TRUE(stats_return_to(&self->stats));
+	close(self->ctl);
+}
+
+static int add_seals(bool memfd, int fd, __u32 seals)
+{
+	return memfd ? fcntl(fd, F_ADD_SEALS, seals) : region_add_seals(fd, seals);
+}
+
+static long get_seals(bool memfd, int fd)
+{
+	return memfd ? fcntl(fd, F_GET_SEALS) : seals_of(fd);
+}
+
+static void *map_it(int fd, size_t size, int prot, int flags)
+{
+	return mmap(NULL, size, prot, flags, fd, 0);
+}
+
+static void expect_no_writing(struct __test_metadata *_metadata, int fd, size_t size)
+{
+	struct iovec iov = { .iov_base = "abc", .iov_len = 3 };
+	char byte;
+	void *map;
+
+	EXPECT_EQ(1, pread(fd, &byte, 1, 7));
+	EXPECT_EQ(-1, pwrite(fd, "x", 1, 7));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, pwrite(fd, "x", 1, size - 1));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, pwritev(fd, &iov, 1, 4000));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(0, pwrite(fd, "x", 0, 7));
+
+	map = map_it(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED);
+	EXPECT_EQ(MAP_FAILED, map);
+	EXPECT_EQ(EPERM, errno);
+	map = map_it(fd, size, PROT_WRITE, MAP_SHARED_VALIDATE);
+	EXPECT_EQ(MAP_FAILED, map);
+	EXPECT_EQ(EPERM, errno);
+
+	map = map_it(fd, size, PROT_READ, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(byte, ((char *)map)[7]);
+	EXPECT_EQ(-1, mprotect(map, size, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(EACCES, errno);
+	/* Also the copy of a part of it, also in a child. */
+	EXPECT_EQ(0, munmap(map, page_size()));
+	EXPECT_EQ(-1, mprotect(map + page_size(), page_size(), PROT_WRITE));
+	EXPECT_EQ(EACCES, errno);
+	munmap(map, size);
+
+	map = map_it(fd, size, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	ASSERT_NE(MAP_FAILED, map);
+	((char *)map)[7] = byte + 1;
+	munmap(map, size);
+}
+
+TEST_F(content, no_writing)
+{
+	__u32 seals[] = { WRITE, FUTURE, WRITE | FUTURE, WRITE | SEAL }, i;
+	unsigned char want = 0x5a, byte;
+
+	ASSERT_EQ(1, pwrite(self->fd, &want, 1, 7));
+	for (i = 0; i < ARRAY_SIZE(seals); i++) {
+		ASSERT_EQ(0, add_seals(self->memfd, self->fd, seals[i]));
+		EXPECT_EQ(seals[i], get_seals(self->memfd, self->fd) & seals[i]);
+		expect_no_writing(_metadata, self->fd, self->size);
+		EXPECT_EQ(1, pread(self->fd, &byte, 1, 7));
+		EXPECT_EQ(want, byte);
+	}
+	EXPECT_EQ(-1, add_seals(self->memfd, self->fd, GROW));
+	EXPECT_EQ(EPERM, errno);
+}
+
+/* What can be written, or made so, stands in the way; what cannot does not. */
+TEST_F(content, write_and_mappings)
+{
+	struct {
+		bool ro;
+		int prot;
+		int flags;
+		bool busy;
+	} maps[] = {
+		{ false, PROT_READ | PROT_WRITE, MAP_SHARED, true },
+		{ false, PROT_READ, MAP_SHARED, true },
+		{ false, PROT_NONE, MAP_SHARED, true },
+		{ true, PROT_READ, MAP_SHARED, false },
+		{ false, PROT_READ | PROT_WRITE, MAP_PRIVATE, false },
+		{ true, PROT_READ | PROT_WRITE, MAP_PRIVATE, false },
+	};
+	unsigned int i;
+	size_t pos;
+	char *map;
+
+	/* The one that succeeds is for good, hence the order. */
+	for (i = 0; i < ARRAY_SIZE(maps); i++) {
+		map = map_it(maps[i].ro ? self->ro : self->fd, self->size,
+			     maps[i].prot, maps[i].flags);
+		ASSERT_NE(MAP_FAILED, map);
+		if (maps[i].prot & PROT_READ)
+			for (pos = 0; pos < self->size; pos += page_size())
+				EXPECT_LE(0, probe_load(map + pos));
+		if (maps[i].busy) {
+			/* Nothing of what is asked for is done. */
+			EXPECT_EQ(-1, add_seals(self->memfd, self->fd, WRITE | GROW));
+			EXPECT_EQ(EBUSY, errno);
+			EXPECT_EQ(0, get_seals(self->memfd, self->fd) & (WRITE | GROW));
+			EXPECT_EQ(1, pwrite(self->fd, "y", 1, 0));
+		} else {
+			EXPECT_EQ(0, add_seals(self->memfd, self->fd, WRITE)) TH_LOG("map %u", i);
+		}
+		munmap(map, self->size);
+	}
+	EXPECT_EQ(WRITE, get_seals(self->memfd, self->fd));
+}
+
+TEST_F(content, future_write_and_mappings)
+{
+	char *rw = map_it(self->fd, self->size, PROT_READ | PROT_WRITE, MAP_SHARED);
+	char *later = map_it(self->fd, self->size, PROT_READ, MAP_SHARED);
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, rw);
+	ASSERT_NE(MAP_FAILED, later);
+	ASSERT_EQ(0, add_seals(self->memfd, self->fd, FUTURE));
+	expect_no_writing(_metadata, self->fd, self->size);
+	/* Who has it mapped can write, and see what is written. */
+	rw[0] = 'a';
+	EXPECT_EQ('a', later[0]);
+	EXPECT_EQ(0, mprotect(later, self->size, PROT_READ | PROT_WRITE));
+	later[1] = 'b';
+	EXPECT_EQ('b', rw[1]);
+	pid = spawn();
+	if (!pid) {
+		rw[2] = 'c';
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_result(pid));
+	EXPECT_EQ('c', later[2]);
+	munmap(later, self->size);
+	EXPECT_EQ(-1, add_seals(self->memfd, self->fd, WRITE));
+	EXPECT_EQ(EBUSY, errno);
+	munmap(rw, self->size);
+	EXPECT_EQ(0, add_seals(self->memfd, self->fd, WRITE));
+}
+
+/* A page in a pipe is pinned: who has it could still write. */
+TEST_F(content, pinned)
+{
+	size_t last = self->size / page_size() * page_size();
+	struct iovec iov = { .iov_len = 100 };
+	char *map, buf[200];
+	int pipefd[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(pipefd));
+	map = map_it(self->fd, self->size, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_NE(MAP_FAILED, map);
+	map[last] = 'p';
+	iov.iov_base = map + last;
+	ASSERT_EQ(100, vmsplice(pipefd[1], &iov, 1, 0));
+	munmap(map, self->size);
+
+	EXPECT_EQ(-1, add_seals(self->memfd, self->fd, WRITE));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, get_seals(self->memfd, self->fd));
+	EXPECT_EQ(1, pwrite(self->fd, "q", 1, last));
+
+	/* A pin that goes soon is waited for. */
+	pid = spawn();
+	if (!pid) {
+		sleep_ms(40);
+		CHILD_CHECK(read(pipefd[0], buf, sizeof(buf)) == 100);
+		CHILD_CHECK(buf[0] == 'q');
+		_exit(0);
+	}
+	EXPECT_EQ(0, add_seals(self->memfd, self->fd, WRITE));
+	EXPECT_EQ(0, child_result(pid));
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
+/* Writing while the seal comes: the last word is there before the seal is. */
+TEST_F(content, race)
+{
+	const size_t len = self->size;
+	char *buf = malloc(len), *seen = malloc(len);
+	unsigned int i;
+	pid_t pids[2];
+
+	ASSERT_NE(NULL, buf);
+	ASSERT_NE(NULL, seen);
+	for (i = 0; i < 2; i++) {
+		pids[i] = spawn();
+		if (!pids[i]) {
+			unsigned char value = i;
+
+			for (;;) {
+				memset(buf, value += 2, len);
+				errno = 0;
+				if (pwrite(self->fd, buf, len, 0) != (ssize_t)len)
+					break;
+			}
+			/* A write that the seal cut short is told at the next. */
+			CHILD_CHECK(pwrite(self->fd, buf, len, 0) == -1);
+			CHILD_CHECK(errno == EPERM);
+			_exit(0);
+		}
+	}
+	sleep_ms(20);
+	while (add_seals(self->memfd, self->fd, WRITE))
+		ASSERT_EQ(EBUSY, errno);
+	ASSERT_EQ(len, pread(self->fd, buf, len, 0));
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(len, pread(self->fd, seen, len, 0));
+		EXPECT_EQ(0, memcmp(buf, seen, len));
+		sleep_ms(1);
+	}
+	EXPECT_EQ(0, child_result(pids[0]));
+	EXPECT_EQ(0, child_result(pids[1]));
+	free(seen);
+	free(buf);
+}
+
+/* Mapping while the seal comes: one of the two wins. */
+TEST_F(content, race_with_mmap)
+{
+	unsigned int round, sealed = 0;
+	char *map;
+	pid_t pid;
+
+	pid = spawn();
+	if (!pid) {
+		for (round = 0; round < 100000; round++) {
+			map = map_it(self->fd, self->size, PROT_READ | PROT_WRITE,
+				     MAP_SHARED);
+			if (map == MAP_FAILED && errno == EPERM &&
+			    get_seals(self->memfd, self->fd) & WRITE)
+				_exit(0);
+			if (map == MAP_FAILED)
+				continue;
+			CHILD_CHECK(!(get_seals(self->memfd, self->fd) & WRITE));
+			munmap(map, self->size);
+		}
+		_exit(1);
+	}
+	for (round = 0; round < 100000 && !sealed; round++)
+		sealed = !add_seals(self->memfd, self->fd, WRITE);
+	EXPECT_TRUE(sealed);
+	EXPECT_EQ(0, child_result(pid));
+}
+
+TEST_F(content, resizing_is_another_seal)
+{
+	struct stat before, after;
+
+	if (variant->flags & SHM_KERNEL_CREATE_CONTIG)
+		SKIP(return, "its size is fixed");
+	ASSERT_EQ(0, add_seals(self->memfd, self->fd, WRITE));
+	ASSERT_EQ(0, fstat(self->fd, &before));
+	EXPECT_EQ(0, ftruncate(self->fd, self->size + 10000));
+	EXPECT_EQ(0, ftruncate(self->fd, 10));
+	ASSERT_EQ(0, fstat(self->fd, &after));
+	EXPECT_EQ(10, after.st_size);
+	EXPECT_EQ(-1, pwrite(self->fd, "x", 1, 0));
+	EXPECT_EQ(EPERM, errno);
+}
+
+/* What a memfd has not: the driver's own ways to write. */
+TEST_F(seal, other_ways_to_write)
+{
+	char path[64];
+	int fd;
+
+	ASSERT_EQ(1, pwrite(self->fd, "x", 1, 0));
+	ASSERT_EQ(0, region_add_seals(self->fd, FUTURE));
+	EXPECT_EQ(-1, region_clear(self->fd));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, region_reset(self->fd));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, pwrite(self->fd, "x", 1, self->size));
+	EXPECT_EQ(EPERM, errno);
+	/* However it is opened. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+	fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, write(fd, "x", 1));
+	EXPECT_EQ(EPERM, errno);
+	expect_no_writing(_metadata, fd, self->size);
+	close(fd);
+	fd = region_open(self->ctl, NAME, O_RDWR);
+	ASSERT_LE(0, fd);
+	expect_no_writing(_metadata, fd, self->size);
+	close(fd);
+	/* The end of it is no write. */
+	EXPECT_EQ(0, region_revoke(self->fd));
+	EXPECT_EQ(-1, pwrite(self->fd, "x", 1, 0));
+	EXPECT_EQ(ENODEV, errno);
 }
 
 TEST_HARNESS_MAIN

@@ -56,8 +56,9 @@ description describe(int value) noexcept
 			"the region was revoked (create or open it anew)"};
 	case errc::busy:
 		return {std::errc::device_or_resource_busy,
-			"a kernel client has the region mapped (try again when "
-			"it has let go)"};
+			"a kernel client, or for a seal somebody who can "
+			"write, has the region mapped (try again when it has "
+			"let go)"};
 	case errc::device_missing:
 		return {std::errc::no_such_device,
 			"the device node is missing (load the driver: "

@@ -71,7 +71,11 @@ mapping::mapping(const region &source, map_mode mode, std::uint64_t offset,
 				   static_cast<off_t>(offset - skip));
 
 	if (start == MAP_FAILED) {
-		error = detail::region_error(errno);
+		/* Nothing else forbids a mapping without PROT_EXEC. */
+		if (errno == EPERM)
+			error = errc::sealed;
+		else
+			error = detail::region_error(errno);
 		return;
 	}
 	m_data = static_cast<char *>(start) + skip;

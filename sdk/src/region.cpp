@@ -120,6 +120,14 @@ void simple(int fd, unsigned long request, std::error_code &error) noexcept
 		error = detail::region_error(errno);
 }
 
+/* CLEAR and RESET know one EPERM. */
+void rewrite(int fd, unsigned long request, std::error_code &error) noexcept
+{
+	simple(fd, request, error);
+	if (error == errc::not_permitted)
+		error = errc::sealed;
+}
+
 void get_info(int fd, struct shm_kernel_info &raw,
 	      std::error_code &error) noexcept
 {
@@ -140,6 +148,8 @@ std::error_code transfer_error(int fd, int number) noexcept
 		return errc::permission_denied;
 	if (number == ENOSPC)
 		return errc::past_end;
+	if (number == EPERM)
+		return errc::sealed;
 	return detail::region_error(number);
 }
 
@@ -497,7 +507,7 @@ region_info region::info() const
 
 void region::clear(std::error_code &error) noexcept
 {
-	simple(m_fd, SHM_KERNEL_IOC_CLEAR, error);
+	rewrite(m_fd, SHM_KERNEL_IOC_CLEAR, error);
 }
 
 void region::clear()
@@ -510,7 +520,7 @@ void region::clear()
 
 void region::reset(std::error_code &error) noexcept
 {
-	simple(m_fd, SHM_KERNEL_IOC_RESET, error);
+	rewrite(m_fd, SHM_KERNEL_IOC_RESET, error);
 }
 
 void region::reset()

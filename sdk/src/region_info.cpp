@@ -20,6 +20,9 @@ static_assert(tag_size == SHM_KERNEL_TAG_SIZE);
 static_assert(static_cast<__u32>(seal::seal) == SHM_KERNEL_SEAL_SEAL);
 static_assert(static_cast<__u32>(seal::shrink) == SHM_KERNEL_SEAL_SHRINK);
 static_assert(static_cast<__u32>(seal::grow) == SHM_KERNEL_SEAL_GROW);
+static_assert(static_cast<__u32>(seal::write) == SHM_KERNEL_SEAL_WRITE);
+static_assert(static_cast<__u32>(seal::future_write) ==
+	      SHM_KERNEL_SEAL_FUTURE_WRITE);
 
 region_info::impl::impl(const struct ::shm_kernel_info &kernel)
 	: raw(kernel),
@@ -213,6 +216,10 @@ std::ostream &operator<<(std::ostream &out, const region_info &info)
 		text += ", shrink sealed";
 	if (info.has(seal::grow))
 		text += ", grow sealed";
+	if (info.has(seal::write))
+		text += ", write sealed";
+	if (info.has(seal::future_write))
+		text += ", future_write sealed";
 	if (info.has(seal::seal))
 		text += ", seals sealed";
 	if (info.removed())

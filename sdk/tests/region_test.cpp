@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
@@ -537,6 +538,56 @@ TEST_F(region_test, seals_are_of_the_region_and_for_good)
 	/* A later region of that name is another one. */
 	region::remove(name);
 	EXPECT_EQ(region::create(name, 1).info().seals(), seal::none);
+}
+
+TEST_F(region_test, write_seals)
+{
+	for (const seal which : {seal::write, seal::future_write}) {
+		const bool now = which == seal::write;
+		auto made = region::create(create_options{}.set_size(5000));
+		shm_kernel::mapping before(made);
+		char byte = 0;
+
+		made.write(4999, "x", 1);
+		EXPECT_EQ(error_of([&](auto &e) { made.add_seals(which, e); }),
+			  now ? errc::busy : std::error_code());
+		static_cast<char *>(before.data())[0] = 'y';
+		before = shm_kernel::mapping();
+		made.add_seals(which);
+		EXPECT_TRUE(made.info().has(which));
+
+		EXPECT_EQ(error_of([&](auto &e) { made.write(0, "z", 1, e); }),
+			  errc::sealed);
+		EXPECT_EQ(error_of([&](auto &e) { made.clear(e); }),
+			  errc::sealed);
+		EXPECT_EQ(error_of([&](auto &e) { made.reset(e); }),
+			  errc::sealed);
+		EXPECT_EQ(error_of([&](auto &e) {
+				  shm_kernel::mapping(
+					  made, map_mode::read_write, 0, 0, e);
+			  }),
+			  errc::sealed);
+		shm_kernel::mapping after(made, map_mode::read_only);
+		shm_kernel::mapping own(made, map_mode::copy_on_write);
+
+		static_cast<char *>(own.data())[0] = 'o';
+		EXPECT_EQ(static_cast<char *>(after.data())[0], 'y');
+		EXPECT_EQ(static_cast<char *>(after.data())[4999], 'x');
+		EXPECT_EQ(::mprotect(after.data(), after.size(),
+				     PROT_READ | PROT_WRITE),
+			  -1);
+		EXPECT_EQ(errno, EACCES);
+		made.read(0, &byte, 1);
+		EXPECT_EQ(byte, 'y');
+
+		std::ostringstream text;
+
+		text << made.info();
+		EXPECT_NE(text.str().find(now ? ", write sealed"
+					      : ", future_write sealed"),
+			  std::string::npos)
+			<< text.str();
+	}
 }
 
 TEST_F(region_test, seals_need_a_writable_handle_and_a_meaning)

@@ -41,7 +41,7 @@ enum class errc {
 	no_memory,
 	/** The region was revoked (ENODEV). */
 	revoked,
-	/** A kernel client has the region mapped (EBUSY). */
+	/** Mapped by a kernel client, or, to seal it, by a writer (EBUSY). */
 	busy,
 	/** There is no device node: the driver is not loaded (ENODEV). */
 	device_missing,

@@ -137,7 +137,8 @@ public:
 	/**
 	 * Gives up, for everybody and for good, ways to change the region:
 	 * a peer may rely on what cannot shrink. errc::sealed after
-	 * seal::seal.
+	 * seal::seal; errc::busy for seal::write while anybody can write: has
+	 * a writable mapping, or one that could be made so, or a pin.
 	 */
 	void add_seals(seal seals);
 	void add_seals(seal seals, std::error_code &error) noexcept;

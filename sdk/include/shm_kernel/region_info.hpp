@@ -51,6 +51,10 @@ enum class seal : std::uint32_t {
 	shrink = 2,
 	/** Make it larger. */
 	grow = 4,
+	/** Change what is in it; nobody can who could before. */
+	write = 8,
+	/** Change what is in it, but for those who have it mapped. */
+	future_write = 16,
 };
 
 constexpr seal operator|(seal a, seal b) noexcept

@@ -350,7 +350,8 @@ seal seals_operand(const arguments &args)
 		if (known == std::end(seal_table))
 			args.reject("'" + printable(word) + "'",
 				    "there is no such seal (the seals are "
-				    "shrink, grow and seal)");
+				    "shrink, grow, write, future-write and "
+				    "seal)");
 		seals |= known->value;
 	}
 	return seals;
@@ -548,15 +549,17 @@ std::vector<command> manage_commands()
 		"Adds the seals to those that the region has, for everybody "
 		"and for good, and shows what it has then: shrink (the size "
 		"cannot become smaller, so that who has it mapped is safe from "
-		"SIGBUS), grow (nor larger), seal (no further seals). Without "
-		"SEAL it only shows them.";
+		"SIGBUS), grow (nor larger), write (nobody can change the "
+		"content; fails while anybody has it mapped for that), "
+		"future-write (only who has it mapped by then can), seal (no "
+		"further seals). Without SEAL it only shows them.";
 	seal.options = {{"json", 'j', nullptr, "print JSON: the seals"}};
 	seal.examples = {
 		{"shmtool seal frames shrink", "promise that it stays"},
 		{"shmtool seal frames", "which seals it has"},
 	};
 	seal.least = 1;
-	seal.most = 4;
+	seal.most = 6;
 	seal.run = run_seal;
 
 	command revoke{};

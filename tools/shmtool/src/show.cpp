@@ -7,7 +7,9 @@
 
 #include "show.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "access.hpp"
@@ -127,12 +129,16 @@ std::string seal_words(const region_info &info)
 
 std::string seals_text(const region_info &info)
 {
+	const auto seals = seals_of(info);
+	std::size_t width = 0;
 	std::string out;
 
-	for (const property &seal : seals_of(info)) {
+	for (const property &seal : seals)
+		width = std::max(width, std::strlen(seal.word));
+	for (const property &seal : seals) {
 		std::string word = seal.word;
 
-		word.resize(9, ' ');
+		word.resize(width + 3, ' ');
 		out += word + seal.meaning + "\n";
 	}
 	return out.empty() ? "no seals\n" : out;

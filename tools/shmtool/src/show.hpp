@@ -30,6 +30,9 @@ struct seal_word
 inline constexpr seal_word seal_table[] = {
 	{shm_kernel::seal::shrink, "shrink", "the size cannot become smaller"},
 	{shm_kernel::seal::grow, "grow", "the size cannot become larger"},
+	{shm_kernel::seal::write, "write", "nobody can change the content"},
+	{shm_kernel::seal::future_write, "future-write",
+	 "only who has it mapped can change the content"},
 	{shm_kernel::seal::seal, "seal", "no further seals"},
 };
 

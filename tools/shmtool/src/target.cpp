@@ -311,6 +311,11 @@ void fail_region(const char *verb, const std::string &operand,
 	case errc::revoked:
 		throw failure(what, "the region was revoked", "create it anew");
 	case errc::busy:
+		if (std::string_view(verb) == "seal")
+			throw failure(what,
+				      "somebody has it mapped who can write",
+				      "end what uses it first: shmtool info " +
+					      shell_word(operand) + " --users");
 		throw failure(what, "a kernel client has it mapped",
 			      "stop that client first");
 	case errc::device_missing:
@@ -374,6 +379,10 @@ void fail_region(const char *verb, const std::string &operand,
 				" shrink; or trust them: --trust");
 	case errc::not_an_event_file:
 	case errc::empty_handle:
+	/* Of locks and queues, which are of no concern here. */
+	case errc::owner_dead:
+	case errc::peer_died:
+	case errc::layout_mismatch:
 		break;
 	}
 	throw failure(what, error.message());

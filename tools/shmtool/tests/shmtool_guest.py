@@ -924,6 +924,15 @@ def seals():
         tool.ok("resize", name, "200")
         report = json.loads(tool.ok("seal", name, "seal", "grow", "--json").out)
         assert report == {"region": name, "seals": ["shrink", "grow", "seal"]}, report
+        other = name + "w"
+        tool.ok("create", other, "4K")
+        tool.ok("write", other, stdin=b"kept")
+        text = tool.ok("seal", other, "future-write", "write").text
+        assert re.search(r"^write +nobody .*\nfuture-write +only ", text), text
+        tool.fails(1, r"write '.*': a seal forbids it \(", "write", other, stdin=b"lost")
+        tool.fails(1, r"clear '.*': a seal forbids it \(", "clear", other)
+        assert tool.ok("read", other, "--length", "4").out == b"kept"
+        tool.ok("remove", other)
         assert info(name)["seals"] == ["shrink", "grow", "seal"]
         assert re.search(r"^Seals: +shrink +the size .*\n +grow .*\n +seal ",
                          tool.ok("info", name).text, re.M)

@@ -275,6 +275,8 @@ struct shm_kernel_simple {
 #define SHM_KERNEL_SEAL_SEAL		(1U << 0)	/* no further seals */
 #define SHM_KERNEL_SEAL_SHRINK		(1U << 1)	/* the size cannot become smaller */
 #define SHM_KERNEL_SEAL_GROW		(1U << 2)	/* the size cannot become larger */
+#define SHM_KERNEL_SEAL_WRITE		(1U << 3)	/* the content does not change */
+#define SHM_KERNEL_SEAL_FUTURE_WRITE	(1U << 4)	/* only who has it mapped can write */
 
 /**
  * struct shm_kernel_seals - ioctl(SHM_KERNEL_IOC_ADD_SEALS)
@@ -283,7 +285,10 @@ struct shm_kernel_simple {
  *
  * Gives up, for everybody and for good, a way to change the region. It needs a
  * writable file (EPERM, as on a memfd) and is EPERM after SHM_KERNEL_SEAL_SEAL.
- * A resize that a seal forbids is EPERM.
+ * What a seal forbids is EPERM: to resize; to write, CLEAR or RESET, or to map
+ * shared and writable, also by mprotect(). SHM_KERNEL_SEAL_WRITE is EBUSY as long
+ * as there is a mapping that is writable or could be made so, a pin on the memory
+ * or a mapping of the kernel's.
  */
 struct shm_kernel_seals {
 	__u32 size;
