@@ -46,6 +46,17 @@ namespace shm_kernel {
 
 namespace detail {
 
+/*
+ * Boost before 1.87 does not look at where its header and with it the object
+ * comes to lie: objects aligned to 16 bytes need that of what is in front of it.
+ */
+#if defined(BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI) &&                         \
+	BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI >= 2
+constexpr std::size_t hash_index_hook_alignment = 8;
+#else
+constexpr std::size_t hash_index_hook_alignment = 16;
+#endif
+
 /**
  * What the index keeps in front of each named object. Boost's own header says
  * the same, but a reader without the lock cannot ask it: it divides by what it
@@ -56,7 +67,7 @@ namespace detail {
  * Offsets are from the node and in bytes, as is the gap between the end of the
  * value and the name.
  */
-struct hash_index_hook
+struct alignas(hash_index_hook_alignment) hash_index_hook
 {
 	std::atomic<std::uint64_t> layout{0};
 };
@@ -107,8 +118,9 @@ struct counts_recoveries<
  * the mutex has to be found while the segment is constructed, which
  * managed_kernel_memory takes care of. With other mutexes it is just an index.
  *
- * Names have at most 65535 characters, what Boost's header has room for, and a
- * segment at most 1 TiB. The order of the iterators means nothing.
+ * Names have at most 65535 characters, what Boost's header has room for; a
+ * segment has at most 1 TiB and 125 million names of each kind. The order of the
+ * iterators means nothing.
  *
  * Names are hashed with SipHash-1-3 under a key of the index's own: who cannot
  * read the segment cannot make up names that collide. Who can read it can, and
@@ -417,7 +429,7 @@ public:
 
 		if (!number || (table().slots && bits <= table().bits))
 			return;
-		if (number > segment().get_size() || !rebuild(bits))
+		if (number > limit(std::uint64_t(1) << bits) || !rebuild(bits))
 			throw boost::interprocess::bad_alloc();
 	}
 
@@ -491,7 +503,8 @@ private:
 	static constexpr std::uint64_t segment_size_max = (offset_mask + 1) * 8;
 	static constexpr std::size_t name_length_max = 0xffff;
 	static constexpr int bits_min = 4;
-	static constexpr int bits_max = 40;
+	/* So the upper bits of an entry tell where it goes in any table. */
+	static constexpr int bits_max = tag_bits;
 	/* Constructors that construct named objects, that deep at once. */
 	static constexpr std::uint32_t making_max = 8;
 
@@ -944,11 +957,13 @@ private:
 			bits = all.bits;
 		if (bits < bits_min)
 			bits = bits_min;
-		if (rebuild(bits) ||
-		    (bits > all.bits && used > count && rebuild(all.bits)))
+		if ((bits > all.bits || used > count) && rebuild(bits))
 			return vacant(table(), hash);
 		if (at.free == empty_free && used < hard_limit(capacity))
 			return at.slot;
+		/* There may be memory for one of the same size. */
+		if (bits > all.bits && used > count && rebuild(all.bits))
+			return vacant(table(), hash);
 		throw boost::interprocess::bad_alloc();
 	}
 
@@ -991,24 +1006,13 @@ private:
 			if (entry <= tombstone)
 				continue;
 			++count;
-			fresh.slots[vacant(fresh, hash_of(entry, bits))].store(
+			fresh.slots[vacant(fresh, entry)].store(
 				entry, std::memory_order_relaxed);
 		}
 		retire(fresh, old);
 		m_count.store(count, std::memory_order_relaxed);
 		m_used.store(count, std::memory_order_relaxed);
 		return true;
-	}
-
-	/** As much of an entry's hash as a table of 2^bits slots asks for. */
-	std::uint64_t hash_of(std::uint64_t entry, int bits) const noexcept
-	{
-		if (bits <= tag_bits)
-			return entry;
-
-		const value_type *node = node_of(table(), entry);
-
-		return hash(node->name(), node->name_length());
 	}
 
 	/** The one store that makes another table the table. */
