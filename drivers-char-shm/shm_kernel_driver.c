@@ -42,6 +42,8 @@
 #include <linux/nospec.h>
 #include <linux/pagemap.h>
 #include <linux/poll.h>
+#include <linux/printk.h>
+#include <linux/proc_fs.h>
 #include <linux/pseudo_fs.h>
 #include <linux/rbtree.h>
 #include <linux/rculist.h>
@@ -86,6 +88,9 @@
 /* What region 0 holds after load and after RESET, as 32-bit words. */
 #define SHM_WORD_0		0x1111
 #define SHM_WORD_0X100		0x2222
+
+/* How much of a region the dump at its end shows. */
+#define SHM_DUMP_BYTES		64
 
 /**
  * struct shm_user - what the regions that one user created amount to
@@ -1250,6 +1255,18 @@ static void shm_free_inode(struct inode *inode)
 	kmem_cache_free(shm_region_cache, shm_inode_region(inode));
 }
 
+/* For who asks for it by dynamic debug. */
+static void shm_dump(struct shm_kernel_region *region)
+{
+	struct folio *folio = xa_load(&region->inode.i_mapping->i_pages, 0);
+	size_t len = min_t(loff_t, i_size_read(&region->inode), SHM_DUMP_BYTES);
+
+	pr_debug("region %llu ends\n", region->id);
+	if (folio)
+		print_hex_dump_debug(SHM_NAME ": ", DUMP_PREFIX_OFFSET, 16, 4,
+				     folio_address(folio), len, true);
+}
+
 static void shm_evict_inode(struct inode *inode)
 {
 	struct shm_kernel_region *region = shm_inode_region(inode);
@@ -1257,6 +1274,7 @@ static void shm_evict_inode(struct inode *inode)
 	/* Somebody forgot shm_kernel_vunmap(). */
 	WARN_ON_ONCE(region->nr_maps);
 	if (!RB_EMPTY_NODE(&region->id_link)) {
+		shm_dump(region);
 		guard(mutex)(&shm_regions_lock);
 		rb_erase(&region->id_link, &shm_regions);
 		shm_nr_regions--;
@@ -1809,14 +1827,19 @@ static void shm_fill_info(struct shm_kernel_region *region, struct shm_kernel_in
 	}
 }
 
-static void shm_show_region(struct seq_file *m, const struct shm_kernel_info *info)
+static void shm_show_name(struct seq_file *m, const struct shm_kernel_info *info)
 {
-	seq_printf(m, "shm_kernel-id:\t%llu\n", info->id);
-	seq_puts(m, "shm_kernel-name:\t");
 	seq_escape_mem(m, info->name, info->name_len,
 		       ESCAPE_SPACE | ESCAPE_SPECIAL | ESCAPE_NAP | ESCAPE_APPEND |
 		       ESCAPE_OCTAL, "\\");
 	seq_putc(m, '\n');
+}
+
+static void shm_show_region(struct seq_file *m, const struct shm_kernel_info *info)
+{
+	seq_printf(m, "shm_kernel-id:\t%llu\n", info->id);
+	seq_puts(m, "shm_kernel-name:\t");
+	shm_show_name(m, info);
 	seq_printf(m, "shm_kernel-peers:\t%u\n", info->peers);
 	seq_printf(m, "shm_kernel-clients:\t%u\n", info->clients);
 	seq_printf(m, "shm_kernel-rings:\t%llu\n", info->rings);
@@ -2504,9 +2527,24 @@ static long shm_region_ioctl(struct file *file, unsigned int cmd,
 	return shm_do_ioctl(file, cmd, arg, SHM_ON_REGION);
 }
 
+/* Commands of devices that were written after a tutorial: see SHM_KERNEL_PROC. */
+#define SHM_RAW_CLEAR	0
+#define SHM_RAW_RESET	1
+
+static long shm_raw_ioctl(struct file *file, unsigned int cmd)
+{
+	struct shm_cmd no_flags = { };
+
+	return cmd == SHM_RAW_CLEAR ? shm_ioctl_clear(file, &no_flags) :
+				      shm_ioctl_reset(file, &no_flags);
+}
+
 static long shm_control_ioctl(struct file *file, unsigned int cmd,
 			      unsigned long arg)
 {
+	if (IS_ENABLED(CONFIG_SHM_KERNEL_PROC) &&
+	    (cmd == SHM_RAW_CLEAR || cmd == SHM_RAW_RESET))
+		return shm_raw_ioctl(file, cmd);
 	return shm_do_ioctl(file, cmd, arg, SHM_ON_CONTROL | SHM_ON_REGION);
 }
 
@@ -3219,6 +3257,137 @@ static int shm_stats_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(shm_stats);
 
+/*
+ * /proc: the regions for people, and what programs of tutorials look for
+ */
+
+#ifdef CONFIG_SHM_KERNEL_PROC
+static struct proc_dir_entry *shm_proc_regions;
+static struct proc_dir_entry *shm_proc_memshare;
+static struct proc_dir_entry *shm_proc_shm_dir;
+
+/* Return: where a region lies, for who opened the file as an administrator, else 0. */
+static phys_addr_t shm_phys(const struct seq_file *m,
+			    const struct shm_kernel_region *region)
+{
+	struct folio *folio;
+
+	if (!(region->flags & SHM_KERNEL_INFO_CONTIG) ||
+	    !file_ns_capable(m->file, &init_user_ns, CAP_SYS_ADMIN))
+		return 0;
+	/* Not there after a revoke. It is not looked into. */
+	folio = xa_load(&region->inode.i_mapping->i_pages, 0);
+	return folio ? PFN_PHYS(folio_pfn(folio)) : 0;
+}
+
+/* Positions are ids, and 0 is the header. */
+static void *shm_proc_start(struct seq_file *m, loff_t *pos)
+{
+	mutex_lock(&shm_regions_lock);
+	return *pos ? shm_next_region(*pos - 1) : SEQ_START_TOKEN;
+}
+
+static void *shm_proc_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct rb_node *node = v == SEQ_START_TOKEN ? shm_next_region(0) : rb_next(v);
+
+	*pos = node ? rb_entry(node, struct shm_kernel_region, id_link)->id : *pos + 1;
+	return node;
+}
+
+static void shm_proc_stop(struct seq_file *m, void *v)
+{
+	mutex_unlock(&shm_regions_lock);
+}
+
+static int shm_proc_show(struct seq_file *m, void *v)
+{
+	struct shm_kernel_info *info = m->private;
+	struct shm_kernel_region *region;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(m, "        id  mode   uid   gid                 size            allocated files  maps peers flags seals         physaddr name\n");
+		return 0;
+	}
+	region = rb_entry(v, struct shm_kernel_region, id_link);
+	if (!shm_may_list(region))
+		return SEQ_SKIP;
+	shm_fill_info(region, info);
+	seq_printf(m, "%10llu %5o %5u %5u %20llu %20llu %5u %5u %5u %5x %5x %#16llx ",
+		   info->id, info->mode, info->uid, info->gid, info->length,
+		   info->allocated, info->files, info->mappings, info->peers,
+		   info->flags, info->seals, (u64)shm_phys(m, region));
+	shm_show_name(m, info);
+	return 0;
+}
+
+static const struct seq_operations shm_proc_ops = {
+	.start	= shm_proc_start,
+	.next	= shm_proc_next,
+	.stop	= shm_proc_stop,
+	.show	= shm_proc_show,
+};
+
+static struct shm_kernel_region *shm_region0(void)
+{
+	return list_first_entry(&shm_nodes, struct shm_node, link)->region;
+}
+
+static int shm_phymem_addr_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%08lx\n", (unsigned long)shm_phys(m, shm_region0()));
+	return 0;
+}
+
+static int shm_phymem_size_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%lu\n", (unsigned long)shm_kernel_size(shm_region0()));
+	return 0;
+}
+
+static int shm_info_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%lx %lu\n", (unsigned long)shm_phys(m, shm_region0()),
+		   (unsigned long)shm_kernel_size(shm_region0()));
+	return 0;
+}
+
+/* What cannot be made, for instance because the name is taken, is not there. */
+static void shm_add_proc(void)
+{
+	shm_proc_regions = proc_create_seq_private(SHM_NAME, 0444, NULL,
+						   &shm_proc_ops,
+						   sizeof(struct shm_kernel_info),
+						   NULL);
+	shm_proc_memshare = proc_mkdir("memshare", NULL);
+	if (shm_proc_memshare) {
+		proc_create_single("phymem_addr", 0444, shm_proc_memshare,
+				   shm_phymem_addr_show);
+		proc_create_single("phymem_size", 0444, shm_proc_memshare,
+				   shm_phymem_size_show);
+	}
+	shm_proc_shm_dir = proc_mkdir("shm_dir", NULL);
+	if (shm_proc_shm_dir)
+		proc_create_single("shm_info", 0444, shm_proc_shm_dir,
+				   shm_info_show);
+}
+
+static void shm_remove_proc(void)
+{
+	proc_remove(shm_proc_regions);
+	proc_remove(shm_proc_memshare);
+	proc_remove(shm_proc_shm_dir);
+}
+#else
+static void shm_add_proc(void)
+{
+}
+
+static void shm_remove_proc(void)
+{
+}
+#endif
+
 static void shm_inode_init_once(void *object)
 {
 	struct shm_kernel_region *region = object;
@@ -3284,6 +3453,7 @@ static void shm_teardown(void)
 	struct shm_node *node, *next;
 
 	debugfs_remove(shm_debugfs);
+	shm_remove_proc();
 	list_for_each_entry_safe(node, next, &shm_nodes, link)
 		shm_free_node(node);
 	shm_drop_persistent();
@@ -3319,6 +3489,8 @@ static int __init shm_init(void)
 
 	err = shm_add_region0();
 	err = err ?: shm_add_listed_regions();
+	if (!err)
+		shm_add_proc();
 	err = err ?: shm_register_nodes();
 	if (err)
 		shm_teardown();
