@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compiles and runs the complete C programs of pages, and compares what they print with what the page says.
+"""Compiles and runs the programs of pages, and compares what they print with what the page says.
 
-A program is a C code block with a main() function; what it prints is the literal block that follows "It prints::". Run
-where the driver is loaded. CC is the compiler, KHDR_INCLUDES what it needs to find <linux/shm_kernel.h>.
+A program is a C or C++ code block with a main() function; what it prints is the literal block that follows "It prints::".
+C++ code blocks without main() are compiled together, each as the body of a function; what they include is for all of them.
+
+Run where the driver is loaded. CC and CXX are the compilers, KHDR_INCLUDES what C needs to find <linux/shm_kernel.h>, and
+SDK_FLAGS what C++ needs for the SDK, if it is not installed.
 """
 
 import os
@@ -13,65 +16,118 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
-PAGES = [Path(__file__).resolve().parent / "userspace-api" / "shm_kernel.rst"]
+HERE = Path(__file__).resolve().parent
+PAGES = [HERE / "userspace-api" / "shm_kernel.rst", HERE / "sdk" / "migration.rst"]
+LANGUAGES = {".. code-block:: c": "c", ".. code-block:: c++": "c++"}
+
+
+@dataclass
+class Example:
+    """Something that is compiled and, if it has an output, run."""
+
+    name: str
+    language: str
+    source: str
+    output: str | None = None
+    runs: bool = True
 
 
 def blocks(text):
-    """(line, kind, content) of each indented block; KIND is what introduces it."""
+    """(line, kind, content) of each block; KIND is what introduces it. It may stand in a table."""
     lines = text.splitlines()
-    i = 0
-    while i < len(lines):
-        if not re.search(r"::( c)?$", lines[i]):
-            i += 1
+    for i, line in enumerate(lines):
+        found = re.match(r"([ *-]*)(.*::(?: c(?:\+\+)?)?)$", line)
+        if not found:
             continue
-        kind = lines[i].strip()
-        start = i = i + 1
-        while i < len(lines) and (not lines[i].strip() or lines[i][0].isspace()):
-            i += 1
-        yield start, kind, textwrap.dedent("\n".join(lines[start:i])).strip("\n") + "\n"
+        end = i + 1
+        while end < len(lines) and (not lines[end].strip() or len(lines[end]) - len(lines[end].lstrip()) > len(found[1])):
+            end += 1
+        yield i + 1, found[2], textwrap.dedent("\n".join(lines[i + 1 : end])).strip("\n") + "\n"
 
 
-def programs(page):
-    """(name, source, output) of each complete program of PAGE."""
-    found = []
+def examples(page):
+    """The programs of PAGE, and its fragments as one more."""
+    programs = []
+    fragments = []
     for line, kind, content in blocks(page.read_text(encoding="utf-8")):
-        if kind == ".. code-block:: c" and "int main(" in content:
-            found.append([f"{page.name}, line {line + 2}", content, None])
-        elif kind == "It prints::" and found and found[-1][2] is None:
-            found[-1][2] = content
-    return found
+        language = LANGUAGES.get(kind)
+        if language and "int main(" in content:
+            programs.append(Example(f"the program of {page.name}, line {line + 2}", language, content))
+        elif language == "c++":
+            fragments.append((line + 2, content))
+        elif kind == "It prints::":
+            # Of programs side by side all print the same.
+            for program in programs:
+                if program.output is None:
+                    program.output = content
+    if fragments:
+        programs.append(Example(f"the fragments of {page.name}", "c++", together(fragments), runs=False))
+    return programs
 
 
-def run(source, output, directory):
+def together(fragments):
+    includes = {}
+    functions = []
+    for line, content in fragments:
+        body = []
+        for text in content.splitlines():
+            if text.startswith("#include"):
+                includes[text] = None
+            else:
+                body.append(text)
+        functions += [f"void line_{line}();", f"void line_{line}()", "{", f"#line {line}", *body, "}"]
+    return "\n".join([*includes, "namespace bip = boost::interprocess;", *functions, "int main() {}"]) + "\n"
+
+
+def sdk_flags():
+    flags = os.environ.get("SDK_FLAGS")
+    if flags is None:
+        done = subprocess.run(["pkg-config", "--cflags", "--libs", "shm_kernel-interprocess"], text=True, stdout=subprocess.PIPE, check=True)
+        flags = done.stdout
+    return shlex.split(flags)
+
+
+def compiler(language):
+    """The words before, and those after the source."""
+    if language == "c":
+        return [*shlex.split(os.environ.get("CC", "cc")), *shlex.split(os.environ.get("KHDR_INCLUDES", ""))], []
+    return [*shlex.split(os.environ.get("CXX", "c++")), "-std=c++17"], sdk_flags()
+
+
+def run(example, directory):
     """What is wrong, or None."""
     program = directory / "example"
-    command = [*shlex.split(os.environ.get("CC", "cc")), *shlex.split(os.environ.get("KHDR_INCLUDES", ""))]
-    command += ["-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, "-x", "c", "-"]
+    before, after = compiler(example.language)
+    unused = [] if example.runs else ["-fsyntax-only", "-Wno-unused"]
+    command = [*before, "-Wall", "-Wextra", "-Werror", *unused, "-pthread", "-o", program, "-x", example.language, "-", "-x", "none", *after]
     env = dict(os.environ, TMPDIR=str(directory))
-    done = subprocess.run(command, input=source, env=env, text=True, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, input=example.source, env=env, text=True, stderr=subprocess.PIPE, check=False)
     if done.returncode:
         return done.stderr
+    if not example.runs:
+        return None
     try:
         done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return "it does not end"
     if done.returncode:
         return f"exit status {done.returncode}\n{done.stdout}"
-    if done.stdout != output:
-        return f"it prints\n{done.stdout}and not\n{output}"
+    if done.stdout != example.output:
+        return f"it prints\n{done.stdout}and not\n{example.output}"
     return None
 
 
 def main(names):
-    examples = [example for page in map(Path, names or PAGES) for example in programs(page)]
-    print(f"TAP version 13\n1..{len(examples)}")
-    failed = not examples
-    for number, (name, source, output) in enumerate(examples, 1):
+    found = [example for page in map(Path, names or PAGES) for example in examples(page)]
+    print(f"TAP version 13\n1..{len(found)}")
+    failed = not found
+    for number, example in enumerate(found, 1):
         with tempfile.TemporaryDirectory(dir="/run" if os.access("/run", os.W_OK) else None) as directory:
-            wrong = run(source, output, Path(directory))
-        print(f"{'not ok' if wrong else 'ok'} {number} - the program of {name}")
+            wrong = run(example, Path(directory))
+        print(f"{'not ok' if wrong else 'ok'} {number} - {example.name}", flush=True)
         if wrong:
             failed = True
             print(textwrap.indent(wrong, "# "), end="" if wrong.endswith("\n") else "\n")
