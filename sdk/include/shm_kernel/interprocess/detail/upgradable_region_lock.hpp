@@ -78,7 +78,7 @@ public:
 	/** The open file may have other users, who could keep a lock. */
 	~upgradable_region_lock()
 	{
-		if (m_exclusive || m_sharing)
+		if (m_right != right_of::nobody || m_sharing)
 			ofd_unlock(fd(), right, 2);
 	}
 
@@ -102,6 +102,8 @@ public:
 			},
 			[this] { m_exclusive = false; });
 
+		if (done)
+			m_right = right_of::exclusive_owner;
 		return done;
 	}
 
@@ -109,8 +111,9 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_exclusive && !m_readers);
+		require(m_right == right_of::exclusive_owner);
 		ofd_unlock(fd(), right, 2);
+		m_right = right_of::nobody;
 		m_exclusive = false;
 		m_changed.notify_all();
 	}
@@ -135,7 +138,7 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_sharing > (m_upgradable ? 1U : 0U));
+		require(readers_share());
 		if (!--m_sharing)
 			ofd_unlock(fd(), data);
 		--m_readers;
@@ -151,7 +154,8 @@ public:
 			return false;
 		m_upgradable = true;
 		++m_readers;
-		return attempt(
+
+		const bool done = attempt(
 			state,
 			[&] {
 				state.unlock();
@@ -166,18 +170,23 @@ public:
 				m_upgradable = false;
 				--m_readers;
 			});
+
+		if (done)
+			m_right = right_of::upgradable_owner;
+		return done;
 	}
 
 	void unlock_upgradable()
 	{
 		const guard state(m_mutex);
 
-		require(m_upgradable && m_sharing);
+		require(m_right == right_of::upgradable_owner);
 		if (--m_sharing)
 			ofd_unlock(fd(), right);
 		else
 			ofd_unlock(fd(), right, 2);
 		--m_readers;
+		m_right = right_of::nobody;
 		m_upgradable = false;
 		m_changed.notify_all();
 	}
@@ -189,8 +198,9 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_exclusive && !m_readers);
+		require(m_right == right_of::exclusive_owner);
 		ofd_lock(fd(), ofd_lock_type::read, data);
+		m_right = right_of::upgradable_owner;
 		m_exclusive = false;
 		m_upgradable = true;
 		m_readers = m_sharing = 1;
@@ -201,9 +211,10 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_exclusive && !m_readers);
+		require(m_right == right_of::exclusive_owner);
 		ofd_lock(fd(), ofd_lock_type::read, data);
 		ofd_unlock(fd(), right);
+		m_right = right_of::nobody;
 		m_exclusive = false;
 		m_readers = m_sharing = 1;
 		m_changed.notify_all();
@@ -213,8 +224,9 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_upgradable && m_sharing);
+		require(m_right == right_of::upgradable_owner);
 		ofd_unlock(fd(), right);
+		m_right = right_of::nobody;
 		m_upgradable = false;
 		m_changed.notify_all();
 	}
@@ -227,7 +239,7 @@ public:
 	{
 		guard state(m_mutex);
 
-		require(m_upgradable && m_sharing);
+		require(m_right == right_of::upgradable_owner);
 		m_upgradable = false;
 		m_exclusive = true;
 		--m_readers;
@@ -247,8 +259,10 @@ public:
 				++m_readers;
 			});
 
-		if (done)
+		if (done) {
+			m_right = right_of::exclusive_owner;
 			m_sharing = 0;
+		}
 		return done;
 	}
 
@@ -256,10 +270,11 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_sharing > (m_upgradable ? 1U : 0U));
+		require(readers_share());
 		if (m_exclusive || m_upgradable || m_readers != 1 ||
 		    !ofd_try_lock(fd(), ofd_lock_type::write, right, 2))
 			return false;
+		m_right = right_of::exclusive_owner;
 		m_exclusive = true;
 		m_readers = m_sharing = 0;
 		return true;
@@ -269,10 +284,11 @@ public:
 	{
 		const guard state(m_mutex);
 
-		require(m_sharing > (m_upgradable ? 1U : 0U));
+		require(readers_share());
 		if (m_exclusive || m_upgradable ||
 		    !ofd_try_lock(fd(), ofd_lock_type::write, right))
 			return false;
+		m_right = right_of::upgradable_owner;
 		m_upgradable = true;
 		return true;
 	}
@@ -281,6 +297,12 @@ public:
 
 private:
 	using guard = std::unique_lock<std::mutex>;
+
+	enum class right_of {
+		nobody,
+		upgradable_owner,
+		exclusive_owner,
+	};
 
 	/* Next to each other, so that one call takes or gives both. */
 	static constexpr off_t right = 0;
@@ -291,6 +313,13 @@ private:
 	{
 		if (!owned)
 			throw boost::interprocess::lock_exception();
+	}
+
+	/* Whether somebody has it who is not the upgradable owner. */
+	bool readers_share() const noexcept
+	{
+		return m_sharing >
+		       (m_right == right_of::upgradable_owner ? 1U : 0U);
 	}
 
 	int fd() const noexcept { return m_file.native_handle(); }
@@ -480,6 +509,7 @@ private:
 			 m_memory.size());
 		::new (static_cast<void *>(&m_mutex)) std::mutex;
 		::new (static_cast<void *>(&m_changed)) std::condition_variable;
+		m_right = right_of::nobody;
 		m_exclusive = m_upgradable = m_asking = m_at_gate = false;
 		m_readers = m_sharing = 0;
 	}
@@ -493,7 +523,10 @@ private:
 	std::condition_variable m_changed;
 	/* Somebody writes, or waits for that and keeps others out. */
 	bool m_exclusive = false;
+	/* Somebody has, or waits for, upgradable ownership. */
 	bool m_upgradable = false;
+	/* Who has the right of this object. */
+	right_of m_right = right_of::nobody;
 	/* A reader waits for the kernel; is at the gate. */
 	bool m_asking = false;
 	bool m_at_gate = false;
