@@ -32,6 +32,7 @@
 #include <typeinfo>
 #include <vector>
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -618,4 +619,951 @@ TEST(hash_index, large_segment)
 
 	EXPECT_THROW(at.all.construct<int>("x")(1), bip::bad_alloc);
 	EXPECT_EQ(at.all.find<int>("x").first, nullptr);
+}
+
+namespace {
+
+/*
+ * A lock for one process at a time, whose owner dies when the test says so: the
+ * memory is copied while it is held, and in the copy there is no owner any more.
+ */
+template <bool Recursive>
+class mortal_mutex
+{
+public:
+	mortal_mutex()
+	{
+		mutex_registry::note(Recursive
+					     ? &mutex_registry::recursive_mutex
+					     : &mutex_registry::mutex,
+				     this);
+	}
+
+	void lock()
+	{
+		if (m_died)
+			std::abort();
+		m_depth = m_depth + 1;
+	}
+	bool try_lock()
+	{
+		lock();
+		return true;
+	}
+	void unlock() { m_depth = m_depth - 1; }
+
+	std::uint32_t recoveries() const { return m_recoveries; }
+	bool owner_died() const { return m_died; }
+
+	/* The owner is gone, ... */
+	void die()
+	{
+		if (m_depth)
+			m_died = true;
+	}
+	/* ... and the next one finds out. */
+	void recover()
+	{
+		if (m_died) {
+			m_recoveries = m_recoveries + 1;
+			m_depth = 0;
+			m_died = false;
+		}
+	}
+
+private:
+	std::atomic<std::uint32_t> m_depth{0};
+	std::atomic<std::uint32_t> m_recoveries{0};
+	std::atomic<bool> m_died{false};
+};
+
+struct mortal_family
+{
+	using mutex_type = mortal_mutex<false>;
+	using recursive_mutex_type = mortal_mutex<true>;
+};
+
+constexpr std::uint64_t whole = 0x57601e57601e57u;
+
+using mortal = indexed<char, segregated_fit<mortal_family>>;
+using mortal_segment = mortal::segment;
+
+/* Made in several steps, and possibly with another one inside. */
+struct object
+{
+	explicit object(const char *inner = nullptr,
+			mortal_segment *all = nullptr, bool fail = false)
+	{
+		parts[0] = 1;
+		if (inner)
+			all->construct<object>(inner)();
+		parts[1] = 2;
+		if (fail)
+			throw std::runtime_error("no");
+		state = whole;
+	}
+
+	~object()
+	{
+		state = 3;
+		parts[0] = 4;
+	}
+
+	object(const object &) = delete;
+	object &operator=(const object &) = delete;
+
+	volatile std::uint64_t parts[2] = {};
+	volatile std::uint64_t state = 0;
+};
+
+using names = std::set<std::string>;
+
+names operator+(names a, const names &b)
+{
+	a.insert(b.begin(), b.end());
+	return a;
+}
+
+/* An operation in which a process is killed. */
+struct crash
+{
+	const char *what;
+	/* Names that there are, a to c among them. */
+	int filled;
+	/* Room for that many. */
+	int reserved;
+	std::function<void(mortal_segment &)> operation;
+	/* What it adds, in this order, and takes away. */
+	std::vector<names> added;
+	const char *removed;
+};
+
+class on_one_cpu
+{
+public:
+	on_one_cpu()
+	{
+		cpu_set_t one;
+
+		CPU_ZERO(&one);
+		CPU_SET(::sched_getcpu(), &one);
+		::sched_getaffinity(0, sizeof(m_before), &m_before);
+		::sched_setaffinity(0, sizeof(one), &one);
+	}
+	on_one_cpu(const on_one_cpu &) = delete;
+	on_one_cpu &operator=(const on_one_cpu &) = delete;
+	~on_one_cpu() { ::sched_setaffinity(0, sizeof(m_before), &m_before); }
+
+private:
+	cpu_set_t m_before;
+};
+
+/* Shared memory with a segment, and a copy of it to look at. */
+class crash_lab
+{
+public:
+	static constexpr std::size_t size = 24 << 10;
+
+	crash_lab()
+		: m_shared(size), m_copy(size), m_last(size),
+		  m_at(m_shared.data(), size)
+	{
+		mutex_registry found;
+		mortal_segment other(bip::create_only, m_last.data(), size);
+
+		/* Where the parts are does not depend on where the segment is. */
+		m_mutex = static_cast<char *>(found.mutex) - m_last.data();
+		m_recursive = static_cast<char *>(found.recursive_mutex) -
+			      m_last.data();
+		m_named =
+			static_cast<char *>(found.named_index) - m_last.data();
+	}
+
+	/* Does what was done before; returns what is there. */
+	names prepare(const crash &each)
+	{
+		names made;
+
+		for (int i = 0; i < each.filled; ++i)
+			made.insert(std::string(1, static_cast<char>('a' + i)));
+		for (const std::string &name : made)
+			m_at.all.construct<object>(name.c_str())();
+		if (each.reserved)
+			m_at.all.reserve_named_objects(
+				static_cast<std::size_t>(each.reserved));
+		return made;
+	}
+
+	/* Goes on from a state whose owner died; returns what is there. */
+	names bury(const std::vector<char> &state, const names &candidates)
+	{
+		std::memcpy(m_copy.data(), state.data(), size);
+		mutex().die();
+		recursive().die();
+
+		const names seen = shared_names(candidates);
+
+		mutex().recover();
+		recursive().recover();
+		std::memcpy(m_shared.data(), m_copy.data(), size);
+		return seen;
+	}
+
+	/* What of the copy can be seen without a lock. */
+	names shared_names(const names &candidates)
+	{
+		names seen;
+
+		for (const std::string &name : candidates) {
+			const auto found =
+				named().find_shared(name.data(), name.size());
+
+			if (!found.address)
+				continue;
+			if (static_cast<const object *>(found.address)->state !=
+			    whole)
+				fails("half-made without a lock", name);
+			seen.insert(name);
+		}
+		return seen;
+	}
+
+	/*
+	 * Runs an operation in a child, one instruction after the other, and
+	 * calls @look with the copy for each new state of the memory. Returns
+	 * the number of states, -1 if this is not permitted here.
+	 */
+	int step(const std::function<void(mortal_segment &)> &operation,
+		 const std::function<bool()> &look)
+	{
+		/* A step is much cheaper when nobody else has to wake up. */
+		const on_one_cpu here;
+		int states = 0;
+		int status = 0;
+		const pid_t pid = ::fork();
+
+		if (pid < 0)
+			return -1;
+		if (!pid) {
+			if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr))
+				::_exit(2);
+			::raise(SIGSTOP);
+			try {
+				operation(m_at.all);
+			} catch (const std::exception &) {
+			}
+			::_exit(0);
+		}
+		std::memcpy(m_last.data(), m_shared.data(), size);
+		::waitpid(pid, &status, 0);
+		while (WIFSTOPPED(status)) {
+			if (WSTOPSIG(status) != SIGTRAP &&
+			    WSTOPSIG(status) != SIGSTOP)
+				break;
+			if (std::memcmp(m_last.data(), m_shared.data(), size)) {
+				std::memcpy(m_last.data(), m_shared.data(),
+					    size);
+				std::memcpy(m_copy.data(), m_shared.data(),
+					    size);
+				++states;
+				if (!look())
+					break;
+			}
+			if (::ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr))
+				break;
+			::waitpid(pid, &status, 0);
+		}
+		if (!WIFEXITED(status)) {
+			::kill(pid, SIGKILL);
+			::waitpid(pid, &status, 0);
+			if (!::testing::Test::HasFailure())
+				return -1;
+		}
+		return WIFEXITED(status) && WEXITSTATUS(status) ? -1 : states;
+	}
+
+	/* All that can be known of the copy, after the death of its owner. */
+	bool verify(const std::vector<names> &expected, const names &candidates)
+	{
+		mutex().die();
+		recursive().die();
+
+		const names seen = shared_names(candidates);
+
+		if (std::find(expected.begin(), expected.end(), seen) ==
+		    expected.end())
+			return fails("neither before nor after", list(seen));
+		return recovered(seen, candidates);
+	}
+
+	/* The copy as the one who takes the lock next finds it. */
+	bool recovered(const names &seen, const names &candidates)
+	{
+		mortal_segment copy(bip::open_only, m_copy.data(), size);
+		names iterated;
+
+		mutex().recover();
+		recursive().recover();
+		for (const std::string &name : candidates) {
+			const auto found = copy.find<object>(name.c_str());
+
+			if ((found.first != nullptr) != seen.count(name))
+				return fails("found after recovery only", name);
+			if (found.first && found.first->state != whole)
+				return fails("half-made", name);
+		}
+		for (auto each = copy.named_begin(); each != copy.named_end();
+		     ++each)
+			iterated.insert(
+				std::string(each->name(), each->name_length()));
+		if (iterated != seen)
+			return fails("iterates over", list(iterated));
+		if (copy.get_num_named_objects() != seen.size())
+			return fails(
+				"counts",
+				std::to_string(copy.get_num_named_objects()));
+		if (!copy.check_sanity())
+			return fails("insane", "allocator");
+
+		/* It goes on, and in the end all memory is there again. */
+		for (const std::string &name : candidates)
+			copy.find_or_construct<object>(name.c_str())();
+		if (!named().check_sanity())
+			return fails("insane", "index");
+		for (const std::string &name : candidates)
+			if (!copy.destroy<object>(name.c_str()))
+				return fails("cannot destroy", name);
+		copy.shrink_to_fit_indexes();
+		if (copy.get_num_named_objects() || !named().check_sanity() ||
+		    !copy.check_sanity())
+			return fails("insane", "when empty");
+		if (lost() > m_may_lose)
+			return fails("bytes lost", std::to_string(lost()));
+		return true;
+	}
+
+	/* What an empty segment has less than a new one. */
+	std::size_t lost()
+	{
+		memory fresh(size);
+		mortal other(fresh.data(), size);
+		mortal_segment copy(bip::open_only, m_copy.data(), size);
+
+		return other.all.get_free_memory() - copy.get_free_memory();
+	}
+
+	void may_lose(std::size_t bytes) { m_may_lose = bytes; }
+
+	mortal::named_index &named()
+	{
+		return *reinterpret_cast<mortal::named_index *>(m_copy.data() +
+								m_named);
+	}
+	mortal_mutex<false> &mutex()
+	{
+		return *reinterpret_cast<mortal_mutex<false> *>(m_copy.data() +
+								m_mutex);
+	}
+	mortal_mutex<true> &recursive()
+	{
+		return *reinterpret_cast<mortal_mutex<true> *>(m_copy.data() +
+							       m_recursive);
+	}
+
+	char *copy() { return m_copy.data(); }
+	char *shared() { return m_shared.data(); }
+
+private:
+	static std::string list(const names &of)
+	{
+		std::string text;
+
+		for (const std::string &name : of)
+			text += name + " ";
+		return text;
+	}
+
+	static bool fails(const char *what, const std::string &which)
+	{
+		ADD_FAILURE() << what << ": " << which;
+		return false;
+	}
+
+	memory m_shared;
+	memory m_copy;
+	memory m_last;
+	mortal m_at;
+	std::ptrdiff_t m_mutex = 0;
+	std::ptrdiff_t m_recursive = 0;
+	std::ptrdiff_t m_named = 0;
+	std::size_t m_may_lose = 512;
+};
+
+const std::vector<crash> crashes{
+	{"construct",
+	 3,
+	 0,
+	 [](mortal_segment &all) { all.construct<object>("x")(); },
+	 {{"x"}},
+	 nullptr},
+	{"construct with a new table",
+	 13,
+	 0,
+	 [](mortal_segment &all) { all.construct<object>("x")(); },
+	 {{"x"}},
+	 nullptr},
+	{"construct the first",
+	 0,
+	 0,
+	 [](mortal_segment &all) { all.construct<object>("x")(); },
+	 {{"x"}},
+	 nullptr},
+	{"destroy",
+	 7,
+	 0,
+	 [](mortal_segment &all) { all.destroy<object>("a"); },
+	 {},
+	 "a"},
+	{"construct one in the other",
+	 3,
+	 0,
+	 [](mortal_segment &all) { all.construct<object>("x")("y", &all); },
+	 {{"y"}, {"x", "y"}},
+	 nullptr},
+	{"construct one in the other with a new table",
+	 12,
+	 0,
+	 [](mortal_segment &all) { all.construct<object>("x")("y", &all); },
+	 {{"y"}, {"x", "y"}},
+	 nullptr},
+	{"construct one after the other",
+	 5,
+	 0,
+	 [](mortal_segment &all) {
+		 auto both = [&] {
+			 all.construct<object>("x")();
+			 all.construct<object>("y")();
+		 };
+		 all.atomic_func(both);
+	 },
+	 {{"x"}, {"x", "y"}},
+	 nullptr},
+	{"construct throws",
+	 4,
+	 0,
+	 [](mortal_segment &all) {
+		 all.construct<object>("x")("y", &all, true);
+	 },
+	 {{"y"}},
+	 nullptr},
+	{"reserve",
+	 8,
+	 0,
+	 [](mortal_segment &all) { all.reserve_named_objects(40); },
+	 {},
+	 nullptr},
+	{"shrink",
+	 8,
+	 40,
+	 [](mortal_segment &all) { all.shrink_to_fit_indexes(); },
+	 {},
+	 nullptr},
+};
+
+} // namespace
+
+/*
+ * Whatever the instruction is after which a process is killed, the next one
+ * finds what was there before the operation, or what is there after it.
+ */
+TEST(hash_index_crash, at_every_instruction)
+{
+	for (const crash &each : crashes) {
+		SCOPED_TRACE(each.what);
+		crash_lab lab;
+		const names before = lab.prepare(each);
+		const names candidates = before + names{"x", "y", "z", ""};
+		std::vector<names> expected{before};
+
+		for (const names &change : each.added)
+			expected.push_back(before + change);
+		if (each.removed) {
+			expected.push_back(before);
+			expected.back().erase(each.removed);
+		}
+
+		/* A table may be lost, and two objects, but no more. */
+		lab.may_lose(1024);
+		const int states = lab.step(each.operation, [&] {
+			return lab.verify(expected, candidates);
+		});
+
+		if (HasFailure())
+			return;
+		if (states < 0)
+			GTEST_SKIP() << "no single steps here";
+		EXPECT_GT(states, 10);
+
+		/* Nobody died: as it should be when all is done. */
+		std::memcpy(lab.copy(), lab.shared(), crash_lab::size);
+		lab.may_lose(0);
+		EXPECT_TRUE(lab.verify({expected.back()}, candidates));
+	}
+}
+
+/* Who recovers may die, too, and the next one after that finds the same. */
+TEST(hash_index_crash, at_every_instruction_of_the_recovery)
+{
+	const auto seed = std::random_device{}();
+	SCOPED_TRACE(seed);
+	std::mt19937 random(seed);
+
+	for (const crash &each : crashes) {
+		SCOPED_TRACE(each.what);
+		crash_lab lab;
+		const names before = lab.prepare(each);
+		const names candidates = before + names{"x", "y", "later"};
+		std::vector<std::vector<char>> states;
+
+		if (lab.step(each.operation, [&] {
+			    states.emplace_back(lab.copy(),
+						lab.copy() + crash_lab::size);
+			    return true;
+		    }) < 0)
+			GTEST_SKIP() << "no single steps here";
+		lab.may_lose(2048);
+		for (int i = 0; i < 2; ++i) {
+			const names seen = lab.bury(
+				states[random() % states.size()], candidates);
+
+			lab.step(
+				[](mortal_segment &all) {
+					all.construct<object>("later")();
+				},
+				[&] {
+					return lab.verify(
+						{seen, seen + names{"later"}},
+						candidates);
+				});
+			if (HasFailure())
+				return;
+		}
+	}
+}
+
+namespace {
+
+/* What the n-th operation of a writer does, for who looks at it later. */
+struct chore
+{
+	enum kind { construct, nest, destroy, shrink, reserve };
+
+	chore(std::uint32_t seed, std::uint32_t n)
+	{
+		std::mt19937 random(seed + n * 7919);
+
+		name = number("n", random() % 40);
+		inner = number("i", random() % 40);
+		what = static_cast<kind>(
+			std::array<int, 16>{0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2,
+					    2, 2, 3, 4}[random() % 16]);
+	}
+
+	/* The names that there may be, if it is not finished or it is. */
+	std::vector<names> from(const names &before) const
+	{
+		const names with_inner = before + names{inner};
+		names without = before;
+
+		without.erase(name);
+		switch (what) {
+		case construct:
+			return {before, before + names{name}};
+		case nest:
+			/* An inner one that is there lets the outer one fail. */
+			if (before.count(name))
+				return {before, before};
+			if (before.count(inner))
+				return {before, before};
+			return {before, with_inner, with_inner + names{name}};
+		case destroy:
+			return {before, without};
+		default:
+			return {before, before};
+		}
+	}
+
+	std::string name;
+	std::string inner;
+	kind what;
+};
+
+/* Has a name for itself while it is made. */
+struct slow
+{
+	explicit slow(robust::segment *all = nullptr,
+		      const char *inner = nullptr)
+	{
+		if (inner)
+			all->construct<slow>(inner)();
+		for (volatile int i = 0; i < 100; i = i + 1)
+			continue;
+		state = whole;
+	}
+	~slow() { state = 3; }
+
+	volatile std::uint64_t state = 1;
+};
+
+void carry_out(robust::segment &all, const chore &job)
+{
+	switch (job.what) {
+	case chore::construct:
+		all.find_or_construct<slow>(job.name.c_str())();
+		break;
+	case chore::nest:
+		try {
+			all.construct<slow>(job.name.c_str())(
+				&all, job.inner.c_str());
+		} catch (const bip::interprocess_exception &) {
+		}
+		break;
+	case chore::destroy:
+		all.destroy<slow>(job.name.c_str());
+		break;
+	case chore::shrink:
+		all.shrink_to_fit_indexes();
+		break;
+	case chore::reserve:
+		all.reserve_named_objects(100);
+		break;
+	}
+}
+
+} // namespace
+
+/* The real thing: robust mutexes, processes, SIGKILL. */
+TEST(hash_index_crash, killed_at_any_time)
+{
+	struct progress
+	{
+		std::atomic<std::uint32_t> started;
+		std::atomic<std::uint32_t> finished;
+	};
+
+	const auto seed = static_cast<std::uint32_t>(std::random_device{}());
+	SCOPED_TRACE(seed);
+	std::mt19937 random(seed);
+	memory space(std::size_t{1} << 20);
+	memory board(4096);
+	robust at(space.data(), space.size());
+	auto *log = new (board.data()) progress{};
+	names model;
+	std::uint32_t begun = 0;
+	int unfinished = 0;
+
+	const auto end =
+		std::chrono::steady_clock::now() + std::chrono::seconds(2);
+	int round = 0;
+
+	for (; round < 150 && std::chrono::steady_clock::now() < end; ++round) {
+		test::child writer([&] {
+			for (std::uint32_t n = begun;; ++n) {
+				const chore job(seed, n);
+
+				log->started = n + 1;
+				carry_out(at.all, job);
+				log->finished = n + 1;
+			}
+			return 0;
+		});
+
+		do
+			std::this_thread::sleep_for(
+				std::chrono::microseconds(random() % 500));
+		while (log->finished < begun + 3);
+		writer.kill();
+
+		std::vector<names> expected;
+		names seen;
+
+		for (; begun < log->finished; ++begun)
+			model = chore(seed, begun).from(model).back();
+		expected.push_back(model);
+		if (log->started > begun)
+			expected = chore(seed, begun).from(model);
+		unfinished += at.mutex->owner_died();
+
+		for (const char *prefix : {"n", "i"}) {
+			for (int i = 0; i < 40; ++i) {
+				const std::string name = number(prefix, i);
+				const auto early = at.named->find_shared(
+					name.data(), name.size());
+				const auto found =
+					at.all.find<slow>(name.c_str());
+
+				ASSERT_EQ(early.address, found.first) << name;
+				if (!found.first)
+					continue;
+				ASSERT_EQ(found.first->state, whole) << name;
+				seen.insert(name);
+			}
+		}
+		ASSERT_TRUE(std::find(expected.begin(), expected.end(), seen) !=
+			    expected.end());
+		ASSERT_EQ(at.all.get_num_named_objects(), seen.size());
+		at.all.find_or_construct<slow>("n0")();
+		seen.insert("n0");
+		ASSERT_EQ(at.all.get_num_named_objects(), seen.size());
+		ASSERT_TRUE(at.named->check_sanity());
+		model = seen;
+		begun = log->started;
+		log->finished = begun;
+	}
+	EXPECT_GT(unfinished, round / 20);
+	EXPECT_GE(at.mutex->recoveries(), static_cast<unsigned>(unfinished));
+	EXPECT_TRUE(at.all.check_sanity());
+}
+
+namespace {
+
+/* A file in memory, mapped here as often as is wanted. */
+class file
+{
+public:
+	explicit file(std::size_t size) : m_size(size)
+	{
+		m_fd = ::memfd_create("hash_index_test", MFD_CLOEXEC);
+		if (m_fd < 0 || ::ftruncate(m_fd, static_cast<off_t>(size)))
+			throw std::system_error(errno, std::system_category());
+	}
+	file(const file &) = delete;
+	file &operator=(const file &) = delete;
+	~file() { ::close(m_fd); }
+
+	/* With pages before and behind it that nobody may touch. */
+	char *map(int protection) const
+	{
+		constexpr std::size_t guard = 1 << 16;
+		char *area = static_cast<char *>(::mmap(
+			nullptr, m_size + 2 * guard, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+
+		if (::mmap(area + guard, m_size, protection,
+			   MAP_SHARED | MAP_FIXED, m_fd, 0) == MAP_FAILED)
+			throw std::system_error(errno, std::system_category());
+		return area + guard;
+	}
+
+	std::size_t size() const { return m_size; }
+
+private:
+	int m_fd;
+	std::size_t m_size;
+};
+
+std::uint64_t content(const std::string &name)
+{
+	return std::hash<std::string>()(name) | 1;
+}
+
+/* Looks names up in memory that it may only read; 0 is a good result. */
+int read_beside(const char *base, std::size_t size, std::ptrdiff_t index_at,
+		std::ptrdiff_t mutex_at, std::atomic<bool> &stop)
+{
+	const auto &index =
+		*reinterpret_cast<const robust::named_index *>(base + index_at);
+	const auto &mutex =
+		*reinterpret_cast<const robust::mutex_type *>(base + mutex_at);
+	std::mt19937 random(1);
+	std::vector<std::string> wanted;
+	int valid[3] = {};
+
+	for (const char *prefix : {"stay", "go", "never"})
+		for (int i = 0; i < 64; ++i)
+			wanted.push_back(number(prefix, i));
+	while (!stop.load()) {
+		const auto which = random() % wanted.size();
+		const auto before = mutex.generation();
+		const auto found = index.find_shared(wanted[which].data(),
+						     wanted[which].size());
+		const char *value = static_cast<const char *>(found.address);
+		std::uint64_t word = 0;
+
+		if (value) {
+			if (value < base || value > base + size ||
+			    found.size > static_cast<std::size_t>(base + size -
+								  value))
+				return 1;
+			if (found.size >= sizeof(word))
+				std::memcpy(&word, value, sizeof(word));
+		}
+		std::atomic_thread_fence(std::memory_order_acquire);
+		if (before == mutex.generation() && !(before & 1)) {
+			++valid[which / 64];
+			if ((which < 64 && !value) || (which >= 128 && value))
+				return 2;
+			if (value && (found.size != sizeof(word) ||
+				      word != content(wanted[which])))
+				return 3;
+		}
+		if (random() % 1024 == 0) {
+			long steps = 0;
+
+			for (auto each = index.begin(); each != index.end();
+			     ++each)
+				++steps;
+			if (steps > 1 << 20)
+				return 4;
+			index.check_sanity();
+		}
+	}
+	return valid[0] > 100 && valid[1] > 100 && valid[2] > 100 ? 0 : 5;
+}
+
+} // namespace
+
+/* All that may happen to a table happens to it while others read. */
+TEST(hash_index, readers_without_a_lock)
+{
+	const file segment(std::size_t{1} << 20);
+	memory board(4096);
+	auto &stop = *new (board.data()) std::atomic<bool>(false);
+	char *base = segment.map(PROT_READ | PROT_WRITE);
+	const char *view = segment.map(PROT_READ);
+	robust at(base, segment.size());
+	std::mt19937 random(std::random_device{}());
+	std::vector<void *> blocks;
+	const auto index_at = reinterpret_cast<char *>(at.named) - base;
+	const auto mutex_at = reinterpret_cast<char *>(at.mutex) - base;
+
+	for (int i = 0; i < 64; ++i) {
+		const std::string name = number("stay", i);
+
+		at.all.construct<std::uint64_t>(name.c_str())(content(name));
+	}
+	test::child process([&] {
+		return read_beside(view, segment.size(), index_at, mutex_at,
+				   stop);
+	});
+	const auto end = std::chrono::steady_clock::now() +
+			 std::chrono::milliseconds(800);
+
+	for (int i = 0; std::chrono::steady_clock::now() < end; ++i) {
+		const std::string name = number("go", random() % 64);
+
+		switch (random() % 8) {
+		case 0:
+		case 1:
+		case 2:
+			at.all.find_or_construct<std::uint64_t>(name.c_str())(
+				content(name));
+			break;
+		case 3:
+		case 4:
+			at.all.destroy<std::uint64_t>(name.c_str());
+			break;
+		case 5: {
+			/* Where tables were comes something else. */
+			const std::size_t size = std::size_t{64}
+						 << random() % 8;
+			void *block = at.all.allocate(size, std::nothrow);
+
+			if (block) {
+				std::memset(block, static_cast<int>(random()),
+					    size);
+				blocks.push_back(block);
+			}
+			break;
+		}
+		case 6:
+			while (blocks.size() > 20) {
+				at.all.deallocate(blocks.back());
+				blocks.pop_back();
+			}
+			break;
+		default:
+			if (random() % 2)
+				at.all.shrink_to_fit_indexes();
+			else
+				at.all.reserve_named_objects(random() % 2000);
+		}
+		if (i % 16 == 0)
+			std::this_thread::yield();
+	}
+	stop = true;
+	EXPECT_EQ(process.wait(), 0);
+	EXPECT_TRUE(at.named->check_sanity());
+}
+
+/* Nothing in a table or a node leads a reader out of the segment. */
+TEST(hash_index, garbage_stays_inside)
+{
+	const file segment(std::size_t{1} << 16);
+	char *base = segment.map(PROT_READ | PROT_WRITE);
+	plain at(base, segment.size());
+	const auto seed = std::random_device{}();
+	SCOPED_TRACE(seed);
+	std::mt19937_64 random(seed);
+	std::vector<std::string> known;
+
+	for (int i = 0; i < 200; ++i) {
+		known.push_back(number("name", i));
+		at.all.construct<int>(known.back().c_str())(i);
+	}
+
+	const std::vector<char> good(base, base + segment.size());
+	/* Behind where it is and its key; what is before is never written. */
+	const std::ptrdiff_t table =
+		reinterpret_cast<char *>(at.named) - base + 24;
+	const auto blocks = static_cast<std::ptrdiff_t>(
+		sizeof(plain::segment::segment_manager));
+	const auto words = [](std::ptrdiff_t bytes) {
+		return static_cast<std::uint64_t>(bytes) / 8;
+	};
+	const std::uint64_t head = words(
+		static_cast<std::ptrdiff_t>(sizeof(plain::named_index)) - 24);
+	const std::uint64_t rest =
+		words(static_cast<std::ptrdiff_t>(segment.size()) - blocks);
+	int found = 0;
+
+	for (int round = 0; round < 400; ++round) {
+		std::memcpy(base, good.data(), good.size());
+		for (auto n = random() % (1u << round % 14); n; --n) {
+			const std::uint64_t bits = random() % 64;
+			const std::uint64_t word = random() >> bits;
+			char *where = base + blocks + random() % rest * 8;
+
+			if (random() % 64 == 0)
+				where = base + table + random() % head * 8;
+			std::memcpy(where, &word, sizeof(word));
+		}
+		for (const std::string &name : known) {
+			const auto value =
+				at.named->find_shared(name.data(), name.size());
+			const char *from =
+				static_cast<const char *>(value.address);
+
+			if (!from)
+				continue;
+			++found;
+			ASSERT_GE(from, base);
+			ASSERT_LE(from, base + segment.size());
+			ASSERT_LE(value.size,
+				  static_cast<std::size_t>(
+					  base + segment.size() - from));
+		}
+		for (auto each = at.named->begin(); each != at.named->end();
+		     ++each) {
+			const char *node =
+				reinterpret_cast<const char *>(&*each);
+
+			ASSERT_GE(node, base);
+			ASSERT_LT(node, base + segment.size());
+		}
+		at.named->check_sanity();
+	}
+	EXPECT_GT(found, 1000);
+	std::memcpy(base, good.data(), good.size());
+	EXPECT_TRUE(at.named->check_sanity());
 }
