@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`lab bench`: counts instructions of what regions, doorbells and rings do, and of what their peers do, and compares."""
+"""`lab bench`: counts instructions of what regions, doorbells, rings and the Boost layer do, and of what their peers do, and compares."""
 
 import argparse
 import json
@@ -15,19 +15,25 @@ import packages
 import paths
 import proc
 import ui
+import userspace
 from ui import LabError
 
 SDK = paths.CHECKOUT / "sdk"
 SOURCE = SDK / "benchmarks" / "kernel"
 UAPI = paths.CHECKOUT / "drivers-char-shm" / "include" / "uapi"
-BASELINE = SOURCE / "baseline.json"
-PAGE = paths.CHECKOUT / "Documentation" / "benchmarks.rst"
+INTERPROCESS = SDK / "benchmarks" / "interprocess"
 BEGIN = ".. The figures from here on are written by ./lab bench --write-page"
 END = ".. End of the figures"
 
 TOLERANCE = 0.01
 # Where the scheduler has a part: which of its ways a run takes depends on when the timer ticks.
-UNGATED = ("doorbell_kernel_sleeper",)
+UNGATED = (
+    "doorbell_kernel_sleeper",
+    "queue_throughput_64",
+    "queue_throughput_1024",
+    "queue_round_trip_64",
+    "queue_round_trip_1024",
+)
 FLAGS = ["-O2", "-Wall"]
 
 PEERS = {
@@ -49,9 +55,13 @@ PEERS = {
     "bpf_output": "bpf_ringbuf_output",
     "relay": "relay",
     "pipe": "pipe",
+    "shm_kernel": "shm_kernel",
+    "Boost": "Boost",
+    "pthread": "robust pthread",
 }
-OURS = ("region", "region_small", "region_kept", "node", "events", "ring", "ring_shared")
-PARTS = ("region", "region_small", "region_kept", "node", "memfd", "memfd_thp", "hugetlb", "shm", "dma_heap", "floor", "open", "doorbell", "record")
+OURS = ("region", "region_small", "region_kept", "node", "events", "ring", "ring_shared", "shm_kernel")
+# What interprocess_bench measures is a part, too; the others are of kernel_rows.
+PARTS = ("interprocess", "region", "region_small", "region_kept", "node", "memfd", "memfd_thp", "hugetlb", "shm", "dma_heap", "floor", "open", "doorbell", "record")
 
 # In the order of the page, a table for each group. Rows of one name are measured for several peers.
 MEMORY_ROWS = {
@@ -112,12 +122,78 @@ RECORD_ROWS = {
     "consume_64": "read 64 B",
     "consume_1k": "read 1 KiB",
 }
-GROUPS = {
+SEGMENT_ROWS = {
+    "construct": "construct, 1e5 named ints",
+    "find": "find one of 1e5, at random",
+    "destroy": "destroy, 1e5 named ints",
+    "pair_16": "allocate + free 16 B",
+    "pair_64": "allocate + free 64 B",
+    "pair_256": "allocate + free 256 B",
+    "pair_4096": "allocate + free 4 KiB",
+    "replace": "free one of 16384 blocks, allocate another",
+    "allocate_16": "allocate 10000 x 16 B",
+    "allocate_64": "allocate 10000 x 64 B",
+    "allocate_256": "allocate 10000 x 256 B",
+    "allocate_4096": "allocate 4000 x 4 KiB",
+    "deallocate_16": "free 10000 x 16 B, at random",
+    "deallocate_64": "free 10000 x 64 B, at random",
+    "deallocate_256": "free 10000 x 256 B, at random",
+    "deallocate_4096": "free 4000 x 4 KiB, at random",
+    "segment_open": "open a segment, find, close",
+}
+LOCK_ROWS = {
+    "mutex": "mutex: lock + unlock",
+    "recursive_mutex": "recursive mutex: lock + unlock",
+    "named_mutex": "named mutex: lock + unlock",
+    "file_lock": "file or region lock + unlock",
+}
+QUEUE_ROWS = {
+    "queue_64": "one thread, send + receive 64 B",
+    "queue_1024": "one thread, send + receive 1 KiB",
+    "queue_priorities_64": "four priorities, half full, 64 B",
+    "queue_priorities_1024": "four priorities, half full, 1 KiB",
+    "queue_throughput_64": "two processes, one way, 64 B",
+    "queue_throughput_1024": "two processes, one way, 1 KiB",
+    "queue_round_trip_64": "two processes, round trip, 64 B",
+    "queue_round_trip_1024": "two processes, round trip, 1 KiB",
+}
+KERNEL_GROUPS = {
     "Memory": MEMORY_ROWS,
     "Doorbells": DOORBELL_ROWS,
     "Records from the kernel to user space": RECORD_ROWS,
 }
-ROWS = {**MEMORY_ROWS, **DOORBELL_ROWS, **RECORD_ROWS}
+INTERPROCESS_GROUPS = {
+    "Managed segments": SEGMENT_ROWS,
+    "Locks": LOCK_ROWS,
+    "Message queues": QUEUE_ROWS,
+}
+GROUPS = {**KERNEL_GROUPS, **INTERPROCESS_GROUPS}
+ROWS = {row: title for group in GROUPS.values() for row, title in group.items()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the figures of some groups go."""
+
+    groups: dict
+    page: Path
+    baseline: Path
+    boost: bool = False  # the figures depend on the version of Boost
+
+    def part_of(self, result):
+        """RESULT with the rows of these groups only."""
+        rows = {row: peers for row, peers in result["rows"].items() if any(row in group for group in self.groups.values())}
+        return {**result, "rows": rows}
+
+    def key(self, result):
+        words = [result["kernel"], result["config"], result["compiler"]]
+        return " ".join([*words, "Boost", result["boost"]] if self.boost else words)
+
+
+PLACES = [
+    Place(KERNEL_GROUPS, paths.CHECKOUT / "Documentation" / "benchmarks.rst", SOURCE / "baseline.json"),
+    Place(INTERPROCESS_GROUPS, paths.CHECKOUT / "Documentation" / "benchmarks-interprocess.rst", INTERPROCESS / "baseline.json", True),
+]
 # What a goal is called; where it is not here, as its row.
 GOAL_TITLES = {
     "doorbell_write": "ring from user space",
@@ -142,7 +218,7 @@ class Goal:
     @property
     def title(self):
         title = GOAL_TITLES.get(self.row, ROWS[self.row])
-        return title + ("" if self.ours in ("region", "events", "ring") else f" ({PEERS[self.ours]})")
+        return title + ("" if self.ours in ("region", "events", "ring", "shm_kernel") else f" ({PEERS[self.ours]})")
 
     @property
     def against(self):
@@ -180,6 +256,14 @@ GOALS = [
     Goal("record_64", "ring_shared", 0.50, "bpf"),
     Goal("record_doorbell_64", "ring", 0.75, "bpf", "record_64"),
     Goal("consume_64", "ring", 0.75, "bpf"),
+    Goal("construct", "shm_kernel", 0.25, "Boost"),
+    Goal("find", "shm_kernel", 0.25, "Boost"),
+    Goal("pair_16", "shm_kernel", 0.60, "Boost"),
+    Goal("pair_64", "shm_kernel", 0.60, "Boost"),
+    Goal("pair_256", "shm_kernel", 0.60, "Boost"),
+    Goal("pair_4096", "shm_kernel", 0.60, "Boost"),
+    Goal("replace", "shm_kernel", 0.60, "Boost"),
+    Goal("mutex", "shm_kernel", 1.05, "pthread"),
 ]
 
 # Why a goal is missed, where somebody has found out; shown only while it is.
@@ -207,9 +291,9 @@ def add_arguments(parser):
     parser.add_argument("--json", action="store_true", help="print all figures and goals as JSON")
     parser.add_argument("--gate", action="store_true", help=f"fail when a median of ours is more than {TOLERANCE:.0%} above the stored one")
     parser.add_argument("--store", action="store_true", help="store the medians as the ones to compare with")
-    parser.add_argument("--write-page", action="store_true", help=f"write the figures to {PAGE.relative_to(paths.CHECKOUT)}")
+    parser.add_argument("--write-page", action="store_true", help="write the figures to their pages in Documentation/")
     parser.add_argument("--row", help="only rows whose name begins so, for example pread")
-    parser.add_argument("--part", choices=PARTS, help="only this peer's rows, or those of opening by name, of doorbells, of records")
+    parser.add_argument("--part", choices=PARTS, help="only this peer's rows, or those of opening by name, of doorbells, of records, of the Boost layer")
     parser.add_argument("--image", type=Path, help="a kernel image of one's own, instead of the lab's")
     parser.add_argument("--module", type=Path, nargs="+", help="the driver's module that belongs to it; for all rows also shm_kernel_ring.ko and shm_kernel_bench.ko")
 
@@ -266,18 +350,45 @@ def compile_with(command):
         raise LabError(f"compiling kernel_rows failed: {kernel.first_error(done.stderr)}")
 
 
-def guest_script(args, modules):
+# The firmware leaves a line open.
+GUEST_HEAD = """
+echo
+echo "# kernel $(uname -r)"
+echo "# config $(zcat /proc/config.gz | sha256sum | cut -c1-12)"
+"""
+
+
+def interprocess_files():
+    """interprocess_bench and all that it is linked to; Google Benchmark has no static library."""
+    packages.ensure("guest", "userspace", "bench")
+    program = userspace.build("interprocess_bench") / "sdk" / "benchmarks" / "interprocess" / "interprocess_bench"
+    needed = re.findall(r"^\s*(?:\S+ => )?(/\S+) \(0x", proc.output(["ldd", program]), re.M)
+    return {program.name: program, **{Path(file).name: Path(file) for file in needed}}
+
+
+def interprocess_script(args, files):
+    loader = next(name for name in files if name.startswith("ld-linux"))
+    # Nothing disturbs anything here, so three runs in order will do, and short ones. Who fights for a lock
+    # on a single processor only ever meets a preempted owner.
+    chosen = f"^{args.row}" if args.row else "-contended"
+    options = ["--rows", "--benchmark_repetitions=3", "--benchmark_min_time=0.001", "--benchmark_enable_random_interleaving=false", f"--benchmark_filter={chosen}"]
+    return f"""
+{GUEST_HEAD}
+insmod /shm_kernel_driver.ko || echo "# insmod failed"
+LD_LIBRARY_PATH=/bin /bin/{loader} /bin/interprocess_bench {" ".join(options)} && echo "# done"
+"""
+
+
+def kernel_script(args, modules):
     words = ["kernel_rows"]
     if args.row:
         words += ["--row", args.row]
     if args.part:
         words += ["--part", args.part]
     load = "\n".join(f"insmod /bin/{module.name} || echo '# insmod failed'" for module in modules)
-    # Huge pages for hugetlb are taken first; region 0 is as large as the regions. The firmware leaves a line open.
+    # Huge pages for hugetlb are taken first; region 0 is as large as the regions.
     return f"""
-echo
-echo "# kernel $(uname -r)"
-echo "# config $(zcat /proc/config.gz | sha256sum | cut -c1-12)"
+{GUEST_HEAD}
 echo 16 >/proc/sys/vm/nr_hugepages
 insmod /shm_kernel_driver.ko size=16M || echo "# insmod failed"
 {load}
@@ -286,19 +397,36 @@ insmod /shm_kernel_driver.ko size=16M || echo "# insmod failed"
 
 
 def measure(build, args):
-    """Boot BUILD, run the program in it, and return what it printed as a dictionary."""
-    modules = other_modules(build)
-    files = {"kernel_rows": compile_program(), **{module.name: module for module in modules}}
-    with ui.step("counting instructions"):
-        text = guests.qemu_icount(build, files, guest_script(args, modules))
-    return parse(text)
+    """Boot BUILD once for each program, and return what they printed as a dictionary."""
+    results = []
+    if args.part != "interprocess" and begins_a_row(args.row, KERNEL_GROUPS):
+        modules = other_modules(build)
+        files = {"kernel_rows": compile_program(), **{module.name: module for module in modules}}
+        with ui.step("counting instructions"):
+            results.append(parse(guests.qemu_icount(build, files, kernel_script(args, modules))))
+    if args.part in (None, "interprocess") and begins_a_row(args.row, INTERPROCESS_GROUPS):
+        files = interprocess_files()
+        with ui.step("counting instructions of the Boost layer"):
+            results.append(parse(guests.qemu_icount(build, files, interprocess_script(args, files))))
+    if not results:
+        raise LabError(f"no row begins with {args.row}")
+    whole = results[0]
+    for other in results[1:]:
+        whole["boost"] = whole["boost"] or other["boost"]
+        whole["rows"].update(other["rows"])
+        whole["none"].update(other["none"])
+    return whole
+
+
+def begins_a_row(text, groups):
+    return not text or any(row.startswith(text) for group in groups.values() for row in group)
 
 
 def parse(text):
-    result = {"kernel": "", "config": "", "compiler": compiler(), "rows": {}, "none": {}}
+    result = {"kernel": "", "config": "", "compiler": compiler(), "boost": "", "rows": {}, "none": {}}
     for line in text.splitlines():
         words = line.split()
-        if line.startswith("# kernel ") or line.startswith("# config "):
+        if line.startswith("# kernel ") or line.startswith("# config ") or line.startswith("# boost "):
             result[words[1]] = words[2]
         elif line.startswith("# insmod failed"):
             raise LabError("a module did not load in the counting guest:\n" + proc.tail(text))
@@ -427,12 +555,20 @@ def show(result, judged):
     print(LIMITS)
 
 
-def write_page(result, judged):
-    text = PAGE.read_text(encoding="utf-8")
+def write_pages(result, judged):
+    for place in PLACES:
+        part = place.part_of(result)
+        if part["rows"]:
+            write_page(place, part, [g for g in judged if g["key"].partition("/")[0] in part["rows"]])
+
+
+def write_page(place, result, judged):
+    text = place.page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
-        raise LabError(f"{PAGE} has lost the marks between which the figures stand")
+        raise LabError(f"{place.page} has lost the marks between which the figures stand")
+    boost = f", Boost {result['boost']}" if place.boost else ""
     figures = [
-        f"Linux {result['kernel']}, configuration ``{result['config']}``, {result['compiler']}.",
+        f"Linux {result['kernel']}, configuration ``{result['config']}``, {result['compiler']}{boost}.",
         "Goals\n-----",
         as_rst(goal_table(judged)),
         *(textwrap.fill(text, 80) for text in reasons(judged)),
@@ -442,38 +578,45 @@ def write_page(result, judged):
     ]
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + "\n\n" + "\n\n".join(figures) + "\n\n" + END + after, encoding="utf-8")
-
-
-def baseline_key(result):
-    return f"{result['kernel']} {result['config']} {result['compiler']}"
+    place.page.write_text(before + BEGIN + "\n\n" + "\n\n".join(figures) + "\n\n" + END + after, encoding="utf-8")
 
 
 def medians(result):
     return {f"{row}/{peer}": values["median"] for row, peers in result["rows"].items() for peer, values in peers.items()}
 
 
-def load_baseline():
+def load_baseline(place):
     try:
-        return json.loads(BASELINE.read_text(encoding="utf-8"))
+        return json.loads(place.baseline.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 
 
 def store(result):
-    baseline = load_baseline()
-    baseline[baseline_key(result)] = medians(result)
-    BASELINE.write_text(json.dumps(baseline, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for place in PLACES:
+        part = place.part_of(result)
+        if part["rows"]:
+            baseline = load_baseline(place)
+            baseline[place.key(result)] = medians(part)
+            place.baseline.write_text(json.dumps(baseline, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def gate(result):
     """Compare with the stored medians. Returns how many of ours got worse."""
-    stored = load_baseline().get(baseline_key(result))
-    if stored is None:
-        ui.warn(f"nothing is stored for {baseline_key(result)}: store it with --store")
-        return 0
     worse = 0
-    for name, value in medians(result).items():
+    for place in PLACES:
+        part = place.part_of(result)
+        stored = load_baseline(place).get(place.key(result))
+        if part["rows"] and stored is None:
+            ui.warn(f"nothing is stored for {place.key(result)}: store it with --store")
+        elif part["rows"]:
+            worse += compare(medians(part), stored)
+    return worse
+
+
+def compare(measured, stored):
+    worse = 0
+    for name, value in measured.items():
         before = stored.get(name)
         if not before or abs(value - before) <= before * TOLERANCE or name.partition("/")[0] in UNGATED:
             continue
@@ -499,7 +642,7 @@ def run(args):
     if args.store:
         store(result)
     if args.write_page:
-        write_page(result, judged)
+        write_pages(result, judged)
     if args.gate and gate(result):
         return 1
     return 0

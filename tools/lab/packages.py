@@ -20,6 +20,7 @@ GROUPS = {
         "pkg-config",
         "libboost-dev",
         "libboost-program-options-dev",
+        "libbenchmark-dev",
         "libgtest-dev",
         "libgmock-dev",
         "nlohmann-json3-dev",
@@ -103,6 +104,23 @@ def ensure(*groups):
     names = missing(wanted(groups))
     if names:
         install(names)
+
+
+# The oldest clang that counts as a current one, and the newest that is looked for.
+CLANG = range(17, 41)
+
+
+def clang():
+    """The program name of the newest clang++ that is installed, else of the newest that can be."""
+    found = [f"clang++-{version}" for version in CLANG if shutil.which(f"clang++-{version}")]
+    if not found:
+        names = proc.attempt(["apt-cache", "search", "--names-only", r"^clang-[0-9]+$"]).stdout
+        versions = [int(version) for version in re.findall(r"^clang-(\d+) ", names, re.M) if int(version) in CLANG]
+        if not versions:
+            raise LabError(f"no clang of version {CLANG[0]} or newer is installed or in this machine's package lists")
+        install([f"clang-{max(versions)}"])
+        found = [f"clang++-{max(versions)}"]
+    return found[-1]
 
 
 def try_ensure(*groups):

@@ -2,6 +2,7 @@
 """Tests of lab bench without a guest: what it reads, judges, gates and writes."""
 
 import contextlib
+import dataclasses
 import io
 import sys
 import tempfile
@@ -30,6 +31,16 @@ none pread_1m dma_heap a dma-buf has none
 GUEST-RC=0
 """
 
+INTERPROCESS = """\
+# kernel 7.3.4
+# config 0123456789ab
+# boost 1.74
+row find shm_kernel 460.00 461.50 462.00 462.00 3
+row find Boost 1900.00 1909.00 1910.00 1910.00 3
+none segment_open shm_kernel needs the driver
+# done
+"""
+
 
 def parsed(text=OUTPUT):
     with mock.patch.object(bench, "compiler", return_value="gcc 1"):
@@ -43,6 +54,16 @@ class Parsing(unittest.TestCase):
         self.assertEqual(bench.median(result, "pread_1m", "region"), 131600)
         self.assertEqual(result["rows"]["pread_1m"]["memfd"]["p90"], 236700)
         self.assertEqual(result["none"], {"pread_1m": {"dma_heap": "a dma-buf has none"}})
+
+    def test_interprocess(self):
+        result = parsed(INTERPROCESS)
+        self.assertEqual((bench.median(result, "find", "shm_kernel"), result["boost"]), (461.5, "1.74"))
+        self.assertEqual(result["none"], {"segment_open": {"shm_kernel": "needs the driver"}})
+
+    def test_which_program(self):
+        self.assertTrue(bench.begins_a_row("queue", bench.INTERPROCESS_GROUPS))
+        self.assertFalse(bench.begins_a_row("queue", bench.KERNEL_GROUPS))
+        self.assertTrue(bench.begins_a_row(None, bench.KERNEL_GROUPS))
 
     def test_unfinished_run(self):
         with self.assertRaisesRegex(LabError, "did not get to its end"):
@@ -85,10 +106,12 @@ class Files(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
-        for name in ("BASELINE", "PAGE"):
-            patch = mock.patch.object(bench, name, self.directory / name)
-            patch.start()
-            self.addCleanup(patch.stop)
+        self.kernel, self.interprocess = [
+            dataclasses.replace(place, page=self.directory / f"page{i}", baseline=self.directory / f"baseline{i}") for i, place in enumerate(bench.PLACES)
+        ]
+        patch = mock.patch.object(bench, "PLACES", [self.kernel, self.interprocess])
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def gate(self, text):
         said = io.StringIO()
@@ -123,20 +146,35 @@ class Files(unittest.TestCase):
         self.assertEqual(worse, 0)
         self.assertIn("nothing is stored", said)
 
+    def test_each_baseline_has_its_rows(self):
+        bench.store(parsed())
+        self.assertFalse(self.interprocess.baseline.exists())
+        bench.store(parsed(INTERPROCESS))
+        self.assertEqual(self.gate(INTERPROCESS), (0, ""))
+        self.assertEqual(self.gate(INTERPROCESS.replace(" 461.50 ", " 500.00 "))[0], 1)
+        self.assertIn("nothing is stored", self.gate(INTERPROCESS.replace("boost 1.74", "boost 1.83"))[1])
+        self.assertEqual(self.gate(OUTPUT), (0, ""))
+
     def test_page(self):
-        bench.PAGE.write_text(f"before\n\n{bench.BEGIN}\nold\n{bench.END}\n\nafter\n", encoding="utf-8")
+        for place in bench.PLACES:
+            place.page.write_text(f"before\n\n{bench.BEGIN}\nold\n{bench.END}\n\nafter\n", encoding="utf-8")
         result = parsed()
+        result["rows"].update(parsed(INTERPROCESS)["rows"])
         for _ in range(2):
-            bench.write_page(result, bench.judge(result))
-        text = bench.PAGE.read_text(encoding="utf-8")
+            bench.write_pages(result, bench.judge(result))
+        text = self.kernel.page.read_text(encoding="utf-8")
         self.assertTrue(text.startswith("before\n") and text.endswith("after\n"))
         self.assertNotIn("old", text)
         self.assertEqual(text.count("pread 1 MiB"), 3)
+        self.assertNotIn("find", text)
+        other = self.interprocess.page.read_text(encoding="utf-8")
+        self.assertEqual(other.count("find one of 1e5"), 2)
+        self.assertNotIn("pread", other)
 
     def test_page_without_marks(self):
-        bench.PAGE.write_text("nothing\n", encoding="utf-8")
+        self.kernel.page.write_text("nothing\n", encoding="utf-8")
         with self.assertRaisesRegex(LabError, "marks"):
-            bench.write_page(parsed(), [])
+            bench.write_pages(parsed(), [])
 
 
 class Text(unittest.TestCase):
