@@ -214,6 +214,20 @@ def unpack_packages(apt, names, suites, wanted, into):
     raise trouble or LabError(f"no {' '.join(names)} in {' or '.join(suites)} of the Debian archive")
 
 
+def names_like(apt, pattern, suite):
+    """The names of the packages of SUITE that match the regular expression PATTERN."""
+    archives = debian_archives(machine_entries())
+    if not archives:
+        raise LabError("this machine's apt knows no Debian archive")
+    trouble = None
+    for archive in archives:
+        trouble_here = apt.update(archive, suite)
+        trouble = trouble or trouble_here
+        if not trouble_here:
+            return re.findall(r"^(\S+) - ", apt.run("apt-cache", "search", "--names-only", pattern).stdout, re.M)
+    raise trouble
+
+
 def unpack(deb, wanted, into):
     """Those files of the package DEB that match a glob pattern of WANTED; most packages have none for most patterns."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as stream:

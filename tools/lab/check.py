@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import aptsource
+import compat
 import kernel
 import packages
 import patches
@@ -261,6 +262,13 @@ def litmus(workshop):
     return found
 
 
+def every_boost(_):
+    """The headers and the tests over Boost with every Boost, language and compiler, without a warning."""
+    packages.ensure("userspace")
+    with step("compiling with every Boost, language and compiler") as now:
+        return compat.run(True, now.progress)
+
+
 def formatting(_):
     if not (paths.CHECKOUT / ".clang-format").exists():
         return [results.skipped("clang-format", "the checkout has no .clang-format")]
@@ -295,6 +303,7 @@ CHECKS = (
     ("sparse", sparse),
     ("litmus", litmus),
     ("each-patch", each_patch),
+    ("boost", every_boost),
     ("clang", clang),
     ("cross", cross),
     ("clang-format", formatting),

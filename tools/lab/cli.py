@@ -34,6 +34,7 @@ def parser():
     one = commands.add_parser("test", help="run every test; ends with 'N passed, N failed, N skipped'")
     add_kernel_options(one, "run the suites for QEMU too where --quick would leave them out")
     one.add_argument("--quick", action="store_true", help="User-Mode Linux only, shorter runs of the file checkers")
+    one.add_argument("--jobs", type=int, default=0, metavar="N", help="guests that run at a time (default: 2, or 1 on a small machine)")
     one.add_argument("-v", "--verbose", action="store_true", help="a line for every test (the default on a terminal)")
     one.add_argument("filters", nargs="*", metavar="FILTER", help="only suites with this in their name, e.g. kselftest, uml/, qemu/fio")
     one.set_defaults(call=test)
@@ -73,7 +74,7 @@ def parser():
 
 def test(args):
     context = suites.Context(args.kernel, args.newest, args.quick)
-    return suites.run_all(context, args.filters, args.qemu, args.verbose or sys.stdout.isatty())
+    return suites.run_all(context, args.filters, args.qemu, args.verbose or sys.stdout.isatty(), args.jobs)
 
 
 def variant(args):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,12 @@ KERNEL_WORDS = [
     "brd.rd_nr=1",
     "brd.rd_size=65536",
 ]
+
+# Ends every guest, for a lab that is told to stop while several run.
+STOPPING = threading.Event()
+
+# How many guests run at a time, each with memory of its own.
+side_by_side = 1
 
 # Of the caller's environment these mean nothing, or the wrong thing, in a guest.
 NOT_PASSED = {"PATH", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "TMP", "TEMP", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "_"}
@@ -199,7 +206,7 @@ class Guest:
             stdio["pass_fds"] = (keep_fd(0), keep_fd(1))
             command.append("con1=fd:{},fd:{}".format(*stdio["pass_fds"]))
         env = dict(os.environ)
-        if not holds_memory("/dev/shm", memory):
+        if not holds_memory("/dev/shm", memory * side_by_side):
             env["TMPDIR"] = str(directory)
         return command, env, stdio
 
@@ -238,6 +245,8 @@ class Guest:
                 sink.pump()
             sys.stdout.flush()
             now = time.monotonic()
+            if STOPPING.is_set():
+                raise LabError("stopped")
             if timeout and now - start > timeout:
                 return f"the guest ran longer than {timeout} seconds"
             if now - looked > 5:

@@ -49,6 +49,16 @@ def attempt(command, **kwargs):
         raise LabError(f"{command[0]} is not installed") from err
 
 
+# What follow() runs at the moment, in whichever thread.
+FOLLOWED = set()
+
+
+def stop_all():
+    """End what other threads follow()."""
+    for process in list(FOLLOWED):
+        stop(process)
+
+
 def stop(process, patience=2):
     """End PROCESS, kindly first."""
     if process.poll() is None:
@@ -78,6 +88,7 @@ def follow(command, on_line, idle=None, **kwargs):
         )
     except FileNotFoundError as err:
         raise LabError(f"{command[0]} is not installed") from err
+    FOLLOWED.add(process)
     lines = []
     finished = threading.Event()
 
@@ -98,3 +109,4 @@ def follow(command, on_line, idle=None, **kwargs):
         if ticker:
             ticker.join()
         stop(process)
+        FOLLOWED.discard(process)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,9 +74,51 @@ def build(*targets):
             return directory
         packages.ensure("userspace")
         paths.need_space(directory, 500, "building the SDK and the tools")
-        launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DCMAKE_C_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-        configure(paths.CHECKOUT, directory, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", *launcher)
+        configure(paths.CHECKOUT, directory, "-DCMAKE_BUILD_TYPE=RelWithDebInfo", *launcher())
         ninja(directory, "building the SDK and the tools", *(["--target", *targets] if targets else []))
+        stamp.write(latest)
+    return directory
+
+
+def build_with(boost):
+    """A build directory with all that uses Boost, built with BOOST, unoptimised: Boost's assertions are on there."""
+    directory = build_dir().parent / f"boost-{boost.version}"
+    with paths.locked(directory.parent):
+        latest = f"{newest_input()} {boost.include}"
+        stamp = paths.Stamp(directory.parent / f"built-boost-{boost.version}")
+        if stamp.read() == latest and (directory / "build.ninja").exists():
+            return directory
+        packages.ensure("userspace")
+        paths.need_space(directory, 1000, f"building with Boost {boost.version}")
+        left_out = [f"-DSHM_KERNEL_BUILD_{piece}=OFF" for piece in ("TOOLS", "EXAMPLES", "BENCHMARKS")]
+        configure(paths.CHECKOUT, directory, "-DCMAKE_BUILD_TYPE=Debug", *left_out, *boost.cmake_words(), *launcher())
+        ninja(directory, f"building with Boost {boost.version}", "--target", "over_boost")
+        stamp.write(latest)
+    return directory
+
+
+def launcher():
+    return ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DCMAKE_C_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+
+
+def boost_examples(examples):
+    """The directory of Boost's EXAMPLES, built as they are and with our types."""
+    build_directory = build("shm_kernel_core")
+    script = paths.CHECKOUT / "sdk" / "tests" / "boost" / "examples.py"
+    directory = paths.make_dir(build_directory.parent / "examples")
+    core = build_directory / "sdk"
+    with paths.locked(directory):
+        latest = f"{newest_input()} {examples}"
+        stamp = paths.Stamp(directory / "built")
+        if stamp.read() == latest:
+            return directory
+        compiler = "ccache g++" if shutil.which("ccache") else "g++"
+        words = ["-std=c++17", f"-I{paths.CHECKOUT}/sdk/include", f"{core}/libshm_kernel.so", f"-Wl,-rpath,{core}"]
+        with step("building Boost's examples") as now:
+            command = [sys.executable, "-B", script, "build", examples, directory, "--", *words]
+            status, text = proc.follow(command, lambda line: now.progress(line.strip()[:50]), env=proc.clean_env(CXX=compiler))
+        if status:
+            raise LabError(f"building Boost's examples failed: {proc.tail(text, 2)}")
         stamp.write(latest)
     return directory
 
