@@ -41,22 +41,32 @@ def on_host(programs, progress):
     found = []
     for program in programs:
         progress(program.name)
-        try:
-            done = subprocess.run(
-                ["sh", "-c", program.shell()],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                timeout=program.timeout,
-                cwd=paths.CHECKOUT,
-                env=proc.clean_env(),
-                check=False,
-            )
-            status, said = done.returncode, done.stdout
-        except subprocess.TimeoutExpired as err:
-            status, said = 124, err.stdout or b""
+        status, said = run_on_host(program)
         found += results.read_program(program.kind, program.name, status, said.decode("utf-8", "replace"))
     return found
+
+
+def run_on_host(program):
+    """(exit status, output) of PROGRAM, 124 if its time was over. Nothing that it started is left then."""
+    process = subprocess.Popen(
+        ["sh", "-c", program.shell()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        cwd=paths.CHECKOUT,
+        env=proc.clean_env(),
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=program.timeout)
+        return process.returncode, said
+    except subprocess.TimeoutExpired:
+        guests.end_group(process)
+        said, _ = process.communicate()
+        return 124, said
+    except BaseException:
+        guests.end_group(process)
+        raise
 
 
 # A report about locks switches lockdep off for good.

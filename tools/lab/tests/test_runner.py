@@ -56,6 +56,22 @@ class Left(unittest.TestCase):
         self.assertNotIn("lockdep", self.results(X86))
 
 
+class OnHost(unittest.TestCase):
+    def test_what_a_program_started_ends_with_its_time(self):
+        with tempfile.TemporaryDirectory() as directory:
+            pid = Path(directory) / "pid"
+            program = runner.Program("x", ["sh", "-c", f"sleep 60 & echo $! >{pid}; echo said; wait"], "exit", 1)
+            (found,) = runner.on_host([program], lambda _: None)
+            self.assertEqual(found.status, FAILED)
+            self.assertIn("said", found.detail)
+            # A zombie until its new parent has looked.
+            state = Path(f"/proc/{pid.read_text(encoding='ascii').strip()}/stat")
+            self.assertTrue(not state.exists() or " Z " in state.read_text(encoding="ascii"))
+
+    def test_a_status_is_passed_on(self):
+        self.assertEqual(runner.run_on_host(runner.Program("x", ["sh", "-c", "echo a; exit 3"], "exit"))[:2], (3, b"a\n"))
+
+
 class Controls(unittest.TestCase):
     def test_lockdep_is_on_for_every_plant_that_needs_it(self):
         """What switches it off is the last plant of a guest, but for those that KASAN alone finds."""
