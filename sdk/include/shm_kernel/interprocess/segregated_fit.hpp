@@ -39,19 +39,20 @@ namespace shm_kernel {
  * their ends, the sums, is derived from it and can be made anew by a walk along
  * the chain. So a process may be killed at any instruction: whoever takes the
  * lock next and sees that an owner of it has died, as the mutex counts in
- * recoveries(), makes it anew before anything else. What the dead one was about
- * to be given may be lost, up to the next repair of nothing: it stays used. All
- * other blocks are as they were. Mutexes without recoveries() are as good as
- * they are with Boost's algorithms.
+ * recoveries(), makes it anew before anything else. The block that the
+ * dead one was about to be given or to free may stay used for good; all others
+ * are as they were. With mutexes that have no recoveries() a death leaves what
+ * it leaves with Boost's algorithms.
  *
- * Free blocks of up to 16 small sizes are kept in lists as they are, up to 32 of
- * each; all others are merged with their neighbours at once (boundary tags, D.
- * Knuth, The Art of Computer Programming vol. 1, 2.5) and are kept by size: in a
- * list for each of the smallest sizes, in a bitwise trie for each power of two
- * above (D. Lea, A Memory Allocator, dlmalloc 2.8), which find the smallest that
- * is big enough. Nothing takes longer for more blocks: a search is at most as
- * many steps as a size has bits, and what is in the small lists is merged, at
- * most 512 blocks, when there is no room without.
+ * Free blocks of the 16 smallest sizes are kept in quick lists as they are, up
+ * to 8 of each; all others are merged with their neighbours at once (boundary
+ * tags, D. Knuth, The Art of Computer Programming vol. 1, 2.5) and are kept by
+ * size: in a list for each of the smallest sizes, in a bitwise trie for each
+ * power of two above (D. Lea, A Memory Allocator, dlmalloc 2.8), which finds the
+ * smallest that is big enough. Nothing takes longer for more blocks: a search
+ * has at most as many steps as a size has bits; the quick lists, at most 128
+ * blocks, are merged before a block that is too large for them is sought, and
+ * when there is no room without.
  *
  * Blocks are aligned to 16 bytes; each takes its size, one word for the header,
  * and what it needs to be a multiple of 16: at least 4 words.
@@ -121,12 +122,8 @@ public:
 		       min_block;
 	}
 
-	/** Bytes of the whole segment. No lock. */
-	size_type get_size() const noexcept
-	{
-		return __atomic_load_n(&m_control.extents[0].size,
-				       __ATOMIC_RELAXED);
-	}
+	/** Bytes of the whole segment; 0 if nobody knows any more. No lock. */
+	size_type get_size() const noexcept { return limit(); }
 
 	/**
 	 * Bytes of all free blocks, their headers with them; what one can have
@@ -194,10 +191,15 @@ public:
 			   size_type alignment, multiallocation_chain &chain)
 	{
 		const guard locked(*this);
+		const auto one = block_size(bytes);
+		size_type all;
 
-		allocate_chain(
-			count, [bytes](size_type) { return bytes; }, alignment,
-			chain);
+		if (one != too_much &&
+		    !__builtin_mul_overflow(one, count, &all))
+			allocate_chain(
+				all, count,
+				[bytes](size_type) { return bytes; }, alignment,
+				chain);
 	}
 
 	/** Blocks of sizes[i] * sizeof_element bytes. */
@@ -215,15 +217,20 @@ public:
 	{
 		const guard locked(*this);
 		const auto bytes = [sizes, sizeof_element](size_type i) {
-			size_type result;
+			return sizes[i] * sizeof_element;
+		};
+		size_type all = 0;
+
+		for (size_type i = 0; i < count; ++i) {
+			size_type one;
 
 			if (__builtin_mul_overflow(sizes[i], sizeof_element,
-						   &result))
-				result = too_much;
-			return result;
-		};
-
-		allocate_chain(count, bytes, alignment, chain);
+						   &one) ||
+			    block_size(one) == too_much ||
+			    __builtin_add_overflow(all, block_size(one), &all))
+				return;
+		}
+		allocate_chain(all, count, bytes, alignment, chain);
 	}
 
 	/** Frees all of @a chain, and empties it. */
@@ -306,6 +313,8 @@ public:
 	{
 		const guard locked(*this);
 
+		if (!prepare())
+			return;
 		flush();
 		for (auto at = m_control.first; at != m_control.end;) {
 			const auto header = load(at);
@@ -457,7 +466,7 @@ private:
 	static constexpr unsigned bins = list_bins + trie_bins;
 
 	static constexpr unsigned quick_lists = 16;
-	static constexpr unsigned quick_length = 32;
+	static constexpr unsigned quick_length = 8;
 	static constexpr size_type quick_end =
 		min_block + quick_lists * Alignment;
 
@@ -653,19 +662,23 @@ private:
 		       m_control.extra;
 	}
 
-	bool whole(const extent &one) const noexcept
+	/* The size in one of them, or 0 if it is not whole. */
+	size_type size_in(const extent &one) const noexcept
 	{
-		return one.seal == seal(one.size);
+		const auto size = __atomic_load_n(&one.size, __ATOMIC_RELAXED);
+
+		return __atomic_load_n(&one.seal, __ATOMIC_RELAXED) ==
+				       seal(size)
+			       ? size
+			       : 0;
 	}
 
 	/* Bytes of the segment; 0 if that is not known. */
 	size_type limit() const noexcept
 	{
-		for (const auto &one : m_control.extents) {
-			if (whole(one))
-				return one.size;
-		}
-		return 0;
+		const auto size = size_in(m_control.extents[0]);
+
+		return size ? size : size_in(m_control.extents[1]);
 	}
 
 	void resize(size_type size) noexcept
@@ -683,10 +696,9 @@ private:
 	/* Whether first and end can be believed, and there is a chain. */
 	bool bounded() const noexcept
 	{
-		const auto size = m_control.extents[0].size;
+		const auto size = size_in(m_control.extents[0]);
 
-		return whole(m_control.extents[0]) &&
-		       m_control.first == first_block() &&
+		return size && m_control.first == first_block() &&
 		       m_control.end - m_control.first <
 			       size - m_control.first &&
 		       size - m_control.end - word < min_block &&
@@ -1161,6 +1173,12 @@ private:
 
 	void flush() noexcept
 	{
+		std::uint64_t counts[2];
+
+		static_assert(sizeof(counts) == sizeof(m_control.quick_count));
+		std::memcpy(counts, m_control.quick_count, sizeof(counts));
+		if (!(counts[0] | counts[1]))
+			return;
 		for (unsigned list = 0; list < quick_lists; ++list)
 			flush(list);
 	}
@@ -1170,6 +1188,10 @@ private:
 	/* As find(), but what it gives is sure to be free; does all it can. */
 	size_type search(size_type bytes) noexcept
 	{
+		/* Small ones are merged before they make holes for good. */
+		if (bytes >= quick_end)
+			flush();
+
 		auto at = find(bytes);
 
 		if (!at && !m_control.suspect) {
@@ -1358,14 +1380,17 @@ private:
 			free_block(chain.pop_front());
 	}
 
+	/* Blocks of bytes(0), bytes(1), ... that take @a all bytes together. */
 	template <typename Bytes>
-	void allocate_chain(size_type count, const Bytes &bytes,
+	void allocate_chain(size_type all, size_type count, const Bytes &bytes,
 			    size_type alignment, multiallocation_chain &chain)
 	{
 		multiallocation_chain made;
 		/* What was too much for the largest block still is. */
 		auto most = count;
 
+		if (all > get_free_memory())
+			return;
 		for (size_type i = 0; i < count;) {
 			const auto one = block_size(bytes(i));
 			size_type at = 0;
@@ -1383,15 +1408,14 @@ private:
 				++i;
 				continue;
 			}
-			if (alignment <= Alignment && one != too_much)
-				at = take_many(i, std::min(most, count - i),
-					       bytes, made);
-			if (!at) {
+			if (alignment <= Alignment)
+				most = take_many(i, std::min(most, count - i),
+						 bytes, made);
+			if (alignment > Alignment || !most) {
 				free_chain(made);
 				return;
 			}
-			most = at;
-			i += at;
+			i += most;
 		}
 		chain.splice_after(chain.last(), made);
 	}
@@ -1407,16 +1431,8 @@ private:
 		for (;; count = (count + 1) / 2) {
 			size_type all = 0;
 
-			for (size_type j = i; j < i + count; ++j) {
-				const auto one = block_size(bytes(j));
-
-				if (one == too_much ||
-				    one > m_control.end - all) {
-					all = too_much;
-					break;
-				}
-				all += one;
-			}
+			for (auto j = i; j != i + count; ++j)
+				all += block_size(bytes(j));
 
 			const auto at = count == 1 ? search(all) : find(all);
 
@@ -1747,8 +1763,7 @@ private:
 		bool before = false;
 
 		if (m_control.suspect || m_control.broken || !bounded() ||
-		    !whole(m_control.extents[1]) ||
-		    m_control.extents[1].size != m_control.extents[0].size)
+		    size_in(m_control.extents[1]) != limit())
 			return false;
 		for (auto at = m_control.first; at != m_control.end;) {
 			const auto header = load(at);
