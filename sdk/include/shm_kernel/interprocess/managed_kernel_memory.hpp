@@ -453,7 +453,9 @@ public:
 		if (m_mapping.get_mode() != boost::interprocess::read_only)
 			return base_type::template find<T>(name);
 
-		const recursive_mutex_type &mutex = *index_mutex();
+		const recursive_mutex_type &mutex =
+			*part_at<const recursive_mutex_type>(
+				&detail::segment_facts::index_mutex);
 		detail::backoff wait;
 
 		for (;; wait()) {
@@ -914,25 +916,34 @@ private:
 			m_mapping.get_address());
 	}
 
+	/* Of a segment that has it. */
 	template <class Part>
 	Part *
 	part_at(std::uint32_t detail::segment_facts::*offset) const noexcept
 	{
+		return reinterpret_cast<Part *>(start() +
+						header()->facts.*offset);
+	}
+
+	/* nullptr without a segment, or if its part is not known. */
+	template <class Part>
+	Part *
+	part_if(std::uint32_t detail::segment_facts::*offset) const noexcept
+	{
 		return header() && header()->facts.*offset
-			       ? reinterpret_cast<Part *>(
-					 start() + header()->facts.*offset)
+			       ? part_at<Part>(offset)
 			       : nullptr;
 	}
 
 	mutex_type *allocator_mutex() const noexcept
 	{
-		return part_at<mutex_type>(
+		return part_if<mutex_type>(
 			&detail::segment_facts::allocator_mutex);
 	}
 
 	recursive_mutex_type *index_mutex() const noexcept
 	{
-		return part_at<recursive_mutex_type>(
+		return part_if<recursive_mutex_type>(
 			&detail::segment_facts::index_mutex);
 	}
 
@@ -1030,7 +1041,16 @@ private:
 			throw kernel_memory_exception(error, "grow segment");
 		if (present < size)
 			resize(size);
-		this->get_segment_manager()->grow(extra);
+		/*
+		 * Newer versions of Boost do not let raw pointers grow, for
+		 * their own grow() may map elsewhere. Here the address stays.
+		 * The cast is the one way to a private base.
+		 */
+		if constexpr (fixed_address)
+			((MemoryAlgorithm *)this->get_segment_manager())
+				->grow(extra);
+		else
+			this->get_segment_manager()->grow(extra);
 	}
 
 	void grow_offline(size_type extra)
