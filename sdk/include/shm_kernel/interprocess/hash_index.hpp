@@ -305,7 +305,7 @@ public:
 	size_type size() const noexcept
 	{
 		return static_cast<size_type>(
-			stale() ? count_entries()
+			stale() ? entries(table())
 				: m_count.load(std::memory_order_relaxed));
 	}
 
@@ -372,9 +372,7 @@ public:
 			return {iterator(this, at.slot, at.node), false};
 		if (all.size > segment_size_max)
 			throw boost::interprocess::bad_alloc();
-		data.m_slot = at.free == tombstone_free
-				      ? at.slot
-				      : make_room(all, at, data.m_hash);
+		data.m_slot = make_room(all, at, data.m_hash);
 		return {iterator(), true};
 	}
 
@@ -439,8 +437,7 @@ public:
 		settle();
 
 		const view all = table();
-		const std::uint64_t count =
-			m_count.load(std::memory_order_relaxed);
+		const std::uint64_t count = entries(all);
 
 		if (!all.slots)
 			return;
@@ -568,14 +565,13 @@ private:
 		}
 	};
 
-	enum free_slot { none_free, empty_free, tombstone_free };
-
 	/** An entry, or the first slot that a new one can have. */
 	struct probe
 	{
 		std::uint64_t slot;
 		const value_type *node;
-		free_slot free;
+		/* Whether there is one. */
+		bool free;
 	};
 
 	/* Share of a table that is filled before there is a new one ... */
@@ -724,9 +720,8 @@ private:
 		return false;
 	}
 
-	std::uint64_t count_entries() const noexcept
+	std::uint64_t entries(const view &all) const noexcept
 	{
-		const view all = table();
 		std::uint64_t count = 0;
 
 		for (std::uint64_t slot = 0; all.slots && slot <= all.mask;
@@ -805,7 +800,7 @@ private:
 	probe probe_for(const view &all, const char_type *name,
 			std::size_t length, std::uint64_t hash) const noexcept
 	{
-		probe at{0, nullptr, none_free};
+		probe at{0, nullptr, false};
 
 		if (!all.slots)
 			return at;
@@ -816,14 +811,11 @@ private:
 		     ++n, slot = (slot + 1) & all.mask) {
 			const std::uint64_t entry = all.load(slot);
 
-			if (entry == empty) {
-				if (at.free == none_free)
-					at = {slot, nullptr, empty_free};
-				break;
-			}
-			if (entry == tombstone) {
-				if (at.free == none_free)
-					at = {slot, nullptr, tombstone_free};
+			if (entry <= tombstone) {
+				if (!at.free)
+					at = {slot, nullptr, true};
+				if (entry == empty)
+					break;
 				continue;
 			}
 			if ((entry ^ hash) >> (64 - tag_bits))
@@ -840,7 +832,7 @@ private:
 			if (text && found == length &&
 			    !std::memcmp(text, name,
 					 length * sizeof(char_type)))
-				return {slot, node, none_free};
+				return {slot, node, false};
 		}
 		return at;
 	}
@@ -935,7 +927,7 @@ private:
 		return iterator(this, data.m_slot, &value);
 	}
 
-	/** An empty slot for a hash, in a new table if this one is full. */
+	/** A free slot for a hash, in a new table if this one is full. */
 	std::uint64_t make_room(const view &all, const probe &at,
 				std::uint64_t hash)
 	{
@@ -945,7 +937,7 @@ private:
 			m_used.load(std::memory_order_relaxed);
 		const std::uint64_t capacity = all.slots ? all.mask + 1 : 0;
 
-		if (at.free == empty_free && used < limit(capacity))
+		if (at.free && used < limit(capacity))
 			return at.slot;
 
 		/* Half a table of entries at least, or it is full too soon. */
@@ -959,11 +951,12 @@ private:
 			bits = bits_min;
 		if ((bits > all.bits || used > count) && rebuild(bits))
 			return vacant(table(), hash);
-		if (at.free == empty_free && used < hard_limit(capacity))
-			return at.slot;
 		/* There may be memory for one of the same size. */
-		if (bits > all.bits && used > count && rebuild(all.bits))
+		if (used >= hard_limit(capacity) && bits > all.bits &&
+		    used > count && rebuild(all.bits))
 			return vacant(table(), hash);
+		if (at.free && count < hard_limit(capacity))
+			return at.slot;
 		throw boost::interprocess::bad_alloc();
 	}
 
@@ -985,7 +978,8 @@ private:
 		view fresh;
 		std::uint64_t count = 0;
 
-		if (bits > bits_max || bits < bits_min || size > size_type(-1))
+		if (bits > bits_max || bits < bits_min ||
+		    size > size_type(-1) || entries(old) >= size / 8)
 			return false;
 
 		void *memory = segment().allocate_aligned(
