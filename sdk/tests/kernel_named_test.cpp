@@ -235,12 +235,14 @@ TYPED_TEST(kernel_named_life, has_the_mode_it_was_given)
 {
 	const std::string name = fresh_name();
 
-	for (const int mode : {0600, 0644, 0666, 0}) {
-		const auto object = make<TypeParam>(bip::create_only, name,
-						    bip::permissions(mode));
+	for (const bip::permissions &perm :
+	     {bip::permissions(0600), bip::permissions(0644),
+	      bip::permissions(0666), bip::permissions(0)}) {
+		const auto object =
+			make<TypeParam>(bip::create_only, name, perm);
 
 		EXPECT_EQ(object->get_region().info().mode(),
-			  static_cast<mode_t>(mode));
+			  static_cast<mode_t>(perm.get_permissions()));
 	}
 }
 
@@ -276,11 +278,13 @@ TYPED_TEST(kernel_named_life, is_for_who_may_read_and_write)
 			.wait();
 	};
 
-	for (const int mode : {0600, 0644, 0622}) {
-		const auto object = make<TypeParam>(bip::create_only, name,
-						    bip::permissions(mode));
+	for (const bip::permissions &perm :
+	     {bip::permissions(0600), bip::permissions(0644),
+	      bip::permissions(0622)}) {
+		const auto object =
+			make<TypeParam>(bip::create_only, name, perm);
 
-		EXPECT_EQ(others(), 1) << mode;
+		EXPECT_EQ(others(), 1) << perm.get_permissions();
 	}
 
 	bip::permissions all;
