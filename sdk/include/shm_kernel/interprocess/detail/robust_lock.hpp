@@ -96,9 +96,8 @@ inline bool futex_word_is_known() noexcept
  * @a Derived has three functions, called by who has the lock: outermost() tells
  * whether a lock just taken is the first of this hold, hold() and let_go() are
  * called after each lock and before each unlock, and abandoned() when the owner
- * has died. The kernel reports a death again to the next owner as long as
- * nobody has declared the mutex consistent, so all that happens before that may
- * be cut short by another death, and must bear to be done again.
+ * has died. The one who finds that out may die himself at any point: the next
+ * owner is told then, too, and does all of it again.
  */
 template <class Derived, owner_death Policy>
 class robust_lock
@@ -302,7 +301,6 @@ private:
 		self().abandoned();
 		m_inconsistent.store(1, std::memory_order_relaxed);
 		m_recoveries.fetch_add(1, std::memory_order_release);
-		/* Last: a death before this line is told to the next owner. */
 		::pthread_mutex_consistent(&m_mutex);
 	}
 
