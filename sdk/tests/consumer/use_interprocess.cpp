@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSL-1.0 */
 /*
- * Uses the Boost layer: with the driver a region, without it its error
+ * Uses the Boost layer: with the driver a segment, without it its error
  */
 
-#include <shm_kernel/interprocess/kernel_shared_memory.hpp>
-
-#include <boost/interprocess/mapped_region.hpp>
+#include <shm_kernel/interprocess/interprocess.hpp>
 
 #include <cerrno>
 #include <iostream>
@@ -15,15 +13,13 @@ namespace bip = boost::interprocess;
 int main()
 {
 	try {
-		shm_kernel::kernel_shared_memory memory(
-			bip::open_or_create, "consumer", bip::read_write);
+		shm_kernel::managed_kernel_memory segment(bip::open_or_create,
+							  "consumer", 65536);
+		const int *const count =
+			segment.find_or_construct<int>("count")(42);
 
-		memory.truncate(100);
-
-		const bip::mapped_region view(memory, bip::read_write);
-
-		std::cout << "interprocess: " << view.get_size() << " bytes\n";
-		return view.get_size() == 100 ? 0 : 1;
+		std::cout << "interprocess: count is " << *count << '\n';
+		return *count == 42 ? 0 : 1;
 	} catch (const bip::interprocess_exception &error) {
 		std::cout << "interprocess: " << error.what() << '\n';
 		return error.get_native_error() == ENODEV ? 0 : 1;
