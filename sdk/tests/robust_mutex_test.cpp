@@ -239,7 +239,7 @@ struct strange_clock
 	using rep = duration::rep;
 	using period = duration::period;
 	using time_point = std::chrono::time_point<strange_clock>;
-	static constexpr bool is_steady = true;
+	[[maybe_unused]] static constexpr bool is_steady = true;
 
 	static time_point now()
 	{
@@ -695,7 +695,7 @@ TEST(robust_recursive_mutex, lets_readers_know_what_they_saw)
 	test::child reader([&] {
 		int good = 0;
 
-		for (long i = 0; good < readings; ++i) {
+		while (good < readings) {
 			const std::uint32_t before = seen.mutex.generation();
 
 			if (before % 2) {
@@ -829,9 +829,7 @@ TYPED_TEST(robust, survives_a_storm)
 	constexpr int workers = 4;
 	auto &all = *this->m_all;
 	const auto work = [&] {
-		std::uint32_t repaired = all.mutex.recoveries();
-
-		for (unsigned int i = 0;; ++i) {
+		for (;;) {
 			all.mutex.lock_for_repair();
 			if (!all.mutex.consistent()) {
 				++all.found;
@@ -840,9 +838,11 @@ TYPED_TEST(robust, survives_a_storm)
 			} else if (all.a != all.b) {
 				++all.wrong;
 			}
-			repaired = all.mutex.recoveries();
+
+			const std::uint32_t before = all.mutex.recoveries();
+
 			all.change(all.a + 1);
-			if (repaired != all.mutex.recoveries())
+			if (before != all.mutex.recoveries())
 				++all.wrong;
 			all.mutex.unlock();
 		}
