@@ -930,6 +930,12 @@ public:
 				std::string(each->name(), each->name_length()));
 		if (iterated != seen)
 			return fails("iterates over", list(iterated));
+
+		/* What was free is somebody's before anything is repaired. */
+		std::vector<void *> blocks;
+		for (std::size_t bytes : {300, 300, 500, 130, 130})
+			if (void *block = copy.allocate(bytes, std::nothrow))
+				blocks.push_back(std::memset(block, 0x5a, 128));
 		if (copy.get_num_named_objects() != seen.size())
 			return fails(
 				"counts",
@@ -946,6 +952,13 @@ public:
 			if (!copy.destroy<object>(name.c_str()))
 				return fails("cannot destroy", name);
 		copy.shrink_to_fit_indexes();
+		for (void *block : blocks) {
+			const char *bytes = static_cast<const char *>(block);
+
+			if (std::count(bytes, bytes + 128, 0x5a) != 128)
+				return fails("somebody else's", "block");
+			copy.deallocate(block);
+		}
 		if (copy.get_num_named_objects() || !named().check_sanity() ||
 		    !copy.check_sanity())
 			return fails("insane", "when empty");
@@ -1237,6 +1250,17 @@ struct slow
 	volatile std::uint64_t state = 1;
 };
 
+/* As with any index, the one who makes an object finds it. */
+struct looks_around
+{
+	explicit looks_around(robust::segment &all)
+		: found_itself(all.find<looks_around>("self").first == this)
+	{
+	}
+
+	bool found_itself;
+};
+
 void carry_out(robust::segment &all, const chore &job)
 {
 	switch (job.what) {
@@ -1337,6 +1361,10 @@ TEST(hash_index_crash, killed_at_any_time)
 		at.all.find_or_construct<slow>("n0")();
 		seen.insert("n0");
 		ASSERT_EQ(at.all.get_num_named_objects(), seen.size());
+		ASSERT_TRUE(
+			at.all.construct<looks_around>("self")(std::ref(at.all))
+				->found_itself);
+		ASSERT_TRUE(at.all.destroy<looks_around>("self"));
 		ASSERT_TRUE(at.named->check_sanity());
 		model = seen;
 		begun = log->started;
@@ -1552,12 +1580,16 @@ TEST(hash_index, garbage_stays_inside)
 	for (int round = 0; round < 400; ++round) {
 		std::memcpy(base, good.data(), good.size());
 		for (auto n = random() % (1u << round % 14); n; --n) {
-			const std::uint64_t bits = random() % 64;
-			const std::uint64_t word = random() >> bits;
+			std::uint64_t word;
 			char *where = base + blocks + random() % rest * 8;
 
 			if (random() % 64 == 0)
 				where = base + table + random() % head * 8;
+			std::memcpy(&word, where, sizeof(word));
+			if (round % 2)
+				word ^= std::uint64_t{1} << random() % 64;
+			else
+				word = random() >> random() % 64;
 			std::memcpy(where, &word, sizeof(word));
 		}
 		for (const std::string &name : known) {
