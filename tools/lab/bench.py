@@ -124,6 +124,7 @@ RECORD_ROWS = {
 }
 SEGMENT_ROWS = {
     "construct": "construct, 1e5 named ints",
+    "construct_random": "construct, 1e5 named ints, in random order",
     "find": "find one of 1e5, at random",
     "destroy": "destroy, 1e5 named ints",
     "pair_16": "allocate + free 16 B",
@@ -257,6 +258,7 @@ GOALS = [
     Goal("record_doorbell_64", "ring", 0.75, "bpf", "record_64"),
     Goal("consume_64", "ring", 0.75, "bpf"),
     Goal("construct", "shm_kernel", 0.25, "Boost"),
+    Goal("construct_random", "shm_kernel", 0.25, "Boost"),
     Goal("find", "shm_kernel", 0.25, "Boost"),
     Goal("pair_16", "shm_kernel", 0.60, "Boost"),
     Goal("pair_64", "shm_kernel", 0.60, "Boost"),

@@ -47,8 +47,7 @@ void add(const std::string &row, const char *peer_name,
 
 /* The same, of what needs the driver: without it the row says so. */
 void add_with_driver(const std::string &row, const char *peer_name,
-		     const std::function<void(benchmark::State &)> &run,
-		     bool timed_by_itself = false);
+		     const std::function<void(benchmark::State &)> &run);
 
 /* Seconds on a clock that only goes forward. */
 double now();

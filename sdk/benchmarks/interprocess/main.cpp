@@ -55,6 +55,7 @@ struct row
 
 constexpr row rows[] = {
 	{"construct", "construct, 1e5 named ints", peer::boost, 0.25},
+	{"construct_random", "construct, in random order", peer::boost, 0.25},
 	{"find", "find one of 1e5, at random", peer::boost, 0.25},
 	{"destroy", "destroy, 1e5 named ints"},
 	{"pair_16", "allocate + free 16 B", peer::boost, 0.6},
@@ -193,10 +194,10 @@ std::string load_average()
 
 const char *memory_text()
 {
-	return have_driver() ? "regions of the driver"
-			     : "no driver here: a memfd instead of regions, "
-			       "which has "
-			       "the same allocator, index and locks";
+	if (have_driver())
+		return "regions of the driver";
+	return "no driver here: memfds instead of regions, eventfds instead of "
+	       "event files, under the same code";
 }
 
 std::string boost_version()
@@ -471,11 +472,10 @@ void add(const std::string &row_name, const char *peer_name,
 }
 
 void add_with_driver(const std::string &row_name, const char *peer_name,
-		     const std::function<void(benchmark::State &)> &what,
-		     bool timed_by_itself)
+		     const std::function<void(benchmark::State &)> &what)
 {
 	if (have_driver())
-		add(row_name, peer_name, what, timed_by_itself);
+		add(row_name, peer_name, what);
 	else
 		add(row_name, peer_name, [](benchmark::State &state) {
 			state.SkipWithError(collector::needs_driver);

@@ -7,6 +7,8 @@
 
 #include "bench.hpp"
 
+#include "../../tests/queue_memfd.hpp"
+
 #include <shm_kernel/interprocess/kernel_message_queue.hpp>
 
 #include <boost/interprocess/ipc/message_queue.hpp>
@@ -60,6 +62,38 @@ public:
 
 private:
 	shm_kernel::kernel_message_queue m_queue;
+};
+
+/* The same queue where no driver is loaded, as the tests have it. */
+class memfd_queue final
+{
+public:
+	using size_type = std::size_t;
+
+	explicit memfd_queue(std::size_t bytes, std::size_t messages = depth)
+		: m_memory(messages, bytes),
+		  m_queue(test::queue_files(m_memory), m_memory.shape())
+	{
+	}
+
+	memfd_queue &get() { return *this; }
+
+	void send(const void *data, std::size_t bytes, unsigned int priority)
+	{
+		m_queue.send(data, bytes, priority, deadline::never());
+	}
+
+	void receive(void *data, std::size_t, std::size_t &got,
+		     unsigned int &priority)
+	{
+		m_queue.receive(data, got, priority, deadline::never());
+	}
+
+private:
+	using deadline = shm_kernel::detail::deadline;
+
+	test::queue_memory m_memory;
+	test::memory_queue m_queue;
 };
 
 template <typename Queue>
@@ -181,36 +215,27 @@ void round_trip(benchmark::State &state, std::size_t bytes)
 		ask();
 }
 
-template <typename Maker, typename Add>
-void add_peer(const char *who, Add add_row)
+template <typename Maker>
+void add_peer(const char *who)
 {
 	for (const std::size_t bytes : sizes) {
 		const std::string size = std::to_string(bytes);
 
-		add_row(
-			"queue_" + size, who,
-			[=](benchmark::State &state) {
-				one_thread<Maker>(state, bytes);
-			},
-			false);
-		add_row(
-			"queue_priorities_" + size, who,
-			[=](benchmark::State &state) {
-				one_thread_priorities<Maker>(state, bytes);
-			},
-			false);
-		add_row(
-			"queue_throughput_" + size, who,
-			[=](benchmark::State &state) {
-				throughput<Maker>(state, bytes);
-			},
-			false);
-		add_row(
-			"queue_round_trip_" + size, who,
-			[=](benchmark::State &state) {
-				round_trip<Maker>(state, bytes);
-			},
-			false);
+		add("queue_" + size, who, [=](benchmark::State &state) {
+			one_thread<Maker>(state, bytes);
+		});
+		add("queue_priorities_" + size, who,
+		    [=](benchmark::State &state) {
+			    one_thread_priorities<Maker>(state, bytes);
+		    });
+		add("queue_throughput_" + size, who,
+		    [=](benchmark::State &state) {
+			    throughput<Maker>(state, bytes);
+		    });
+		add("queue_round_trip_" + size, who,
+		    [=](benchmark::State &state) {
+			    round_trip<Maker>(state, bytes);
+		    });
 	}
 }
 
@@ -218,8 +243,11 @@ void add_peer(const char *who, Add add_row)
 
 void add_queue_rows()
 {
-	add_peer<kernel_queue>(peer::ours, add_with_driver);
-	add_peer<boost_queue>(peer::boost, add);
+	if (have_driver())
+		add_peer<kernel_queue>(peer::ours);
+	else
+		add_peer<memfd_queue>(peer::ours);
+	add_peer<boost_queue>(peer::boost);
 }
 
 } // namespace bench

@@ -135,12 +135,27 @@ std::vector<std::size_t> shuffled(std::size_t count)
 	return order;
 }
 
+/* The same in an order that no tree likes. */
+const std::vector<std::string> &shuffled_names()
+{
+	static const std::vector<std::string> all = [] {
+		std::vector<std::string> made;
+
+		for (const std::size_t i : shuffled(object_count))
+			made.push_back(names()[i]);
+		return made;
+	}();
+
+	return all;
+}
+
 template <typename Memory>
-void construct_all(Memory &memory)
+void construct_all(Memory &memory,
+		   const std::vector<std::string> &which = names())
 {
 	int value = 0;
 
-	for (const std::string &name : names())
+	for (const std::string &name : which)
 		memory.template construct<int>(name.c_str())(value++);
 }
 
@@ -175,14 +190,14 @@ auto &empty_segment()
 }
 
 template <typename Segment>
-void construct(benchmark::State &state)
+void construct(benchmark::State &state, const std::vector<std::string> &which)
 {
 	auto &memory = empty_segment<Segment>();
 
 	for (auto _ : state) {
 		const double begin = now();
 
-		construct_all(memory);
+		construct_all(memory, which);
 		state.SetIterationTime(now() - begin);
 		destroy_all(memory);
 	}
@@ -205,6 +220,7 @@ void destroy(benchmark::State &state)
 	set_items(state, object_count);
 }
 
+/* What is looked for is at hand, where it lies in the segment is not. */
 template <typename Segment>
 void find(benchmark::State &state)
 {
@@ -216,20 +232,25 @@ void find(benchmark::State &state)
 		return fresh;
 	}
 	();
-	static const std::vector<std::size_t> order = shuffled(object_count);
-	std::size_t i = 0;
+	static const std::vector<std::pair<std::string, int>> wanted = [] {
+		std::vector<std::pair<std::string, int>> all;
+
+		for (const std::size_t i : shuffled(object_count))
+			all.emplace_back(names()[i], static_cast<int>(i));
+		return all;
+	}();
+	auto next = wanted.begin();
 
 	for (auto _ : state) {
 		const auto found =
-			memory.template find<int>(names()[order[i]].c_str());
+			memory.template find<int>(next->first.c_str());
 
-		if (!found.first ||
-		    *found.first != static_cast<int>(order[i])) {
+		if (!found.first || *found.first != next->second) {
 			state.SkipWithError("an object is not there");
 			break;
 		}
-		if (++i == object_count)
-			i = 0;
+		if (++next == wanted.end())
+			next = wanted.begin();
 	}
 }
 
@@ -340,7 +361,18 @@ void open_close_kernel(benchmark::State &state)
 template <typename Segment>
 void add_peer(const char *who)
 {
-	add("construct", who, construct<Segment>, true);
+	add(
+		"construct", who,
+		[](benchmark::State &state) {
+			construct<Segment>(state, names());
+		},
+		true);
+	add(
+		"construct_random", who,
+		[](benchmark::State &state) {
+			construct<Segment>(state, shuffled_names());
+		},
+		true);
 	add("find", who, find<Segment>);
 	add("destroy", who, destroy<Segment>, true);
 	for (const std::size_t bytes : sizes) {
