@@ -60,7 +60,7 @@ def newest_input():
 
 # What `lab run` and `lab demo` need of the build.
 TOOLS = ("shmtool", "shm_fsx", "with_region")
-EXAMPLES = ("robust_counter", "boost_queue", "ring_watch")
+EXAMPLES = ("robust_counter", "managed_segment", "online_grow", "boost_queue", "ring_watch")
 
 
 def build(*targets):

@@ -68,10 +68,12 @@ tell "3. A lock whose owner dies" \
 	"its worker is killed with the lock held, the other process repairs and goes on."
 run robust_counter --node /dev/shm_kernel_driver
 
-tell "4. Boost.Interprocess on a named region" \
-	"Two processes, a mapped_region, an interprocess_mutex and a condition: only the class" \
-	"that the memory comes from is not Boost's."
-run boost_queue
+tell "4. Boost.Interprocess, where processes may die" \
+	"A map of strings in a managed segment. Only the name of the segment's type is not" \
+	"Boost's; and that a process killed with its lock blocks nobody, and a reader takes none."
+run managed_segment
+tell "" "A segment that grows while another process has it open: nobody maps anew."
+run online_grow
 
 tell "5. The kernel as a peer" \
 	"A module makes a region with a ring in it and publishes every context switch there;" \
