@@ -47,12 +47,12 @@ namespace shm_kernel {
  * Free blocks of the 16 smallest sizes are kept in quick lists as they are, up
  * to 8 of each; all others are merged with their neighbours at once (boundary
  * tags, D. Knuth, The Art of Computer Programming vol. 1, 2.5) and are kept by
- * size: in a list for each of the smallest sizes, in a bitwise trie for each
- * power of two above (D. Lea, A Memory Allocator, dlmalloc 2.8), which finds the
- * smallest that is big enough. Nothing takes longer for more blocks: a search
- * has at most as many steps as a size has bits; the quick lists, at most 128
- * blocks, are merged before a block that is too large for them is sought, and
- * when there is no room without.
+ * size: in a list for each of the smallest sizes, in bitwise tries, one for each
+ * two powers of two, above (D. Lea, A Memory Allocator, dlmalloc 2.8), which
+ * find the smallest that is big enough. Nothing takes longer for more blocks: a
+ * search has at most as many steps as a size has bits; the quick lists, at most
+ * 128 blocks, are merged before a block that is too large for them is sought,
+ * and when there is no room without.
  *
  * Blocks are aligned to 16 bytes; each takes its size, one word for the header,
  * and what it needs to be a multiple of 16: at least 4 words.
@@ -462,7 +462,7 @@ private:
 	static constexpr unsigned list_bins =
 		(min_trie_block - min_block) / Alignment;
 	/* The last has all that is larger, too. */
-	static constexpr unsigned trie_bins = 18;
+	static constexpr unsigned trie_bins = 9;
 	static constexpr unsigned bins = list_bins + trie_bins;
 
 	static constexpr unsigned quick_lists = 16;
@@ -491,6 +491,8 @@ private:
 
 		/* The value of recoveries() that all this is good for. */
 		std::uint32_t repaired;
+		/* Which bins are not empty. */
+		std::uint16_t filled;
 		/* A link was found that cannot be one. */
 		std::uint8_t suspect;
 		/* The chain is; then first == end, and nothing is accepted. */
@@ -499,9 +501,7 @@ private:
 		size_type first;
 		size_type end;
 		size_type used;
-		/* Which bins are not empty. */
-		size_type filled;
-		std::uint8_t quick_count[quick_lists];
+		/* Offsets of the first with how many there are, see below. */
 		size_type quick[quick_lists];
 		size_type bin[bins];
 	};
@@ -795,8 +795,6 @@ private:
 		m_control.broken = 0;
 		m_control.filled = 0;
 		set(m_control.used, 0);
-		std::fill_n(m_control.quick_count, quick_lists,
-			    std::uint8_t{0});
 		std::fill_n(m_control.quick, quick_lists, size_type{0});
 		std::fill_n(m_control.bin, bins, size_type{0});
 	}
@@ -809,20 +807,20 @@ private:
 			return static_cast<unsigned>((bytes - min_block) /
 						     Alignment);
 		return list_bins +
-		       std::min(top_bit(bytes) - low_bit(min_trie_block),
+		       std::min((top_bit(bytes) - low_bit(min_trie_block)) / 2,
 				trie_bins - 1);
 	}
 
 	/*
-	 * The bits by which a trie goes down, from the top on: those below the
-	 * highest, which all in it share, but in the last.
+	 * The bits by which a trie goes down, from the top on, without those
+	 * that are 0 in all of it.
 	 */
 	static size_type path_of(size_type bytes, unsigned bin) noexcept
 	{
 		if (bin == bins - 1)
 			return bytes;
-		return bytes
-		       << (bits - (bin - list_bins) - low_bit(min_trie_block));
+		return bytes << (bits - 2 - 2 * (bin - list_bins) -
+				 low_bit(min_trie_block));
 	}
 
 	static size_type child_slot(size_type at, size_type path) noexcept
@@ -850,6 +848,12 @@ private:
 		store(after + previous, at);
 	}
 
+	void fill(unsigned bin) noexcept
+	{
+		m_control.filled = static_cast<std::uint16_t>(m_control.filled |
+							      1U << bin);
+	}
+
 	/* Makes @a at, free by its header, known as such. */
 	void insert(size_type at, size_type bytes) noexcept
 	{
@@ -866,7 +870,7 @@ private:
 			else
 				ring_alone(at);
 			m_control.bin[bin] = at;
-			m_control.filled |= size_type{1} << bin;
+			fill(bin);
 			return;
 		}
 		store(at + child, 0);
@@ -875,7 +879,7 @@ private:
 		if (!to) {
 			store(at + parent, root);
 			m_control.bin[bin] = at;
-			m_control.filled |= size_type{1} << bin;
+			fill(bin);
 			return;
 		}
 
@@ -906,7 +910,8 @@ private:
 	{
 		m_control.bin[bin] = heir;
 		if (!heir)
-			m_control.filled &= ~(size_type{1} << bin);
+			m_control.filled = static_cast<std::uint16_t>(
+				m_control.filled & ~(1U << bin));
 	}
 
 	/* The opposite; @a at is in a bin. Its header is not changed. */
@@ -1058,8 +1063,8 @@ private:
 				return spare(at);
 		}
 
-		const auto above =
-			m_control.filled >> bin >> (bin >= list_bins ? 1 : 0);
+		const unsigned above = unsigned{m_control.filled} >> bin >>
+				       (bin >= list_bins ? 1 : 0);
 
 		if (!above)
 			return 0;
@@ -1117,7 +1122,20 @@ private:
 		return best;
 	}
 
-	/* Quick lists. */
+	/*
+	 * Quick lists. The word that leads to a block has in its lower bits,
+	 * which are the same in all offsets, how many blocks come there.
+	 */
+
+	size_type quick_block(size_type link) const noexcept
+	{
+		return size_of(link) | (m_control.first & flags);
+	}
+
+	static size_type quick_link(size_type at, size_type behind) noexcept
+	{
+		return size_of(at) | ((behind + 1) & flags);
+	}
 
 	/*
 	 * A block of exactly so many bytes from its quick list, or 0. Header
@@ -1125,12 +1143,12 @@ private:
 	 */
 	size_type take_quick(size_type bytes) noexcept
 	{
-		const auto list = (bytes - min_block) / Alignment;
-		const auto at = m_control.quick[list];
+		auto &link = m_control.quick[(bytes - min_block) / Alignment];
 
-		if (!at)
+		if (!link)
 			return 0;
 
+		const auto at = quick_block(link);
 		const auto header = inside(at) ? load(at) : 0;
 
 		if (__builtin_expect((header & ~free_before_flag) !=
@@ -1139,8 +1157,7 @@ private:
 			m_control.suspect = 1;
 			return 0;
 		}
-		m_control.quick[list] = load(at + next);
-		--m_control.quick_count[list];
+		link = load(at + next);
 		store(at + next, 0);
 		publish(at, (header & free_before_flag) | bytes | used_flag);
 		set(m_control.used, m_control.used + bytes);
@@ -1150,12 +1167,12 @@ private:
 	void flush(unsigned list) noexcept
 	{
 		const auto bytes = min_block + list * Alignment;
-		auto count = m_control.quick_count[list];
-		auto at = m_control.quick[list];
+		auto link = m_control.quick[list];
 
 		m_control.quick[list] = 0;
-		m_control.quick_count[list] = 0;
-		while (at && count--) {
+		for (unsigned count = 0; link && count < quick_length;
+		     ++count) {
+			const auto at = quick_block(link);
 			const auto header = inside(at) ? load(at) : 0;
 
 			if ((header & ~free_before_flag) !=
@@ -1163,24 +1180,47 @@ private:
 				m_control.suspect = 1;
 				return;
 			}
-
-			const auto after = load(at + next);
-
+			link = load(at + next);
+			store(at + next, 0);
 			merge(at, header);
-			at = after;
 		}
 	}
 
 	void flush() noexcept
 	{
-		std::uint64_t counts[2];
+		size_type any = 0;
 
-		static_assert(sizeof(counts) == sizeof(m_control.quick_count));
-		std::memcpy(counts, m_control.quick_count, sizeof(counts));
-		if (!(counts[0] | counts[1]))
-			return;
-		for (unsigned list = 0; list < quick_lists; ++list)
+		for (const auto link : m_control.quick)
+			any |= link;
+		for (unsigned list = 0; any && list < quick_lists; ++list)
 			flush(list);
+	}
+
+	/*
+	 * Makes blocks of so many bytes from the beginning of a large one in a
+	 * bin: one that is used, and as many as a quick list, empty before,
+	 * takes. Again one store makes all of them.
+	 */
+	size_type take_some(size_type at, size_type bytes) noexcept
+	{
+		const auto all = size_of(load(at));
+		const auto behind = at + (quick_length + 1) * bytes;
+		size_type link = 0;
+
+		remove(at);
+		std::memset(memory(at + word), 0, links_of(all) - word);
+		store(behind, all - (behind - at));
+		for (auto one = behind - bytes; one != at; one -= bytes) {
+			store(one, bytes | quick_flag);
+			store(one + next, link);
+			link = quick_link(one, link);
+		}
+		publish(at, bytes | used_flag);
+		m_control.quick[(bytes - min_block) / Alignment] = link;
+		insert(behind, all - (behind - at));
+		set(m_control.used, m_control.used + bytes);
+		settle();
+		return at;
 	}
 
 	/* Allocation. */
@@ -1260,7 +1300,12 @@ private:
 
 		const auto at = search(bytes);
 
-		return at ? pointer_to(take(at, bytes)) : nullptr;
+		if (!at)
+			return nullptr;
+		/* The next ones of this size will lie side by side. */
+		if (bytes < quick_end && size_of(load(at)) >= 64 * bytes)
+			return pointer_to(take_some(at, bytes));
+		return pointer_to(take(at, bytes));
 	}
 
 	/* What has to stay free in front of such an address in a block. */
@@ -1312,27 +1357,38 @@ private:
 
 	/* Frees. */
 
-	/* Makes a block that counts as free one in a bin, with its neighbours. */
+	/*
+	 * Makes a block that counts as free one in a bin, with its neighbours.
+	 * Nothing of ours is left inside of it: whoever frees a neighbour again
+	 * finds no block there, and what was zeroed stays so.
+	 */
 	void merge(size_type at, size_type header) noexcept
 	{
-		const auto bytes = size_of(header);
-		auto start = at;
-		auto behind = at + bytes;
 		const auto before = free_before(at);
+		auto start = at;
+		auto behind = at + size_of(header);
 
 		if (before) {
 			remove(before);
 			start = before;
 		}
+
+		const auto after = behind;
+		size_type stale = 0;
+
 		if (!(load(behind) & (used_flag | quick_flag)) &&
 		    free_block_at(behind)) {
 			remove(behind);
 			behind += size_of(load(behind));
+			stale = links_of(behind - after);
 		}
 		publish(start, behind - start);
-		/* Whoever frees it again finds no block there. */
-		if (start != at)
+		if (before) {
+			store(at - word, 0);
 			store(at, 0);
+		}
+		if (stale)
+			std::memset(memory(after), 0, stale);
 		insert(start, behind - start);
 	}
 
@@ -1351,14 +1407,15 @@ private:
 			return;
 		set(m_control.used, m_control.used - bytes);
 		if (bytes < quick_end) {
-			const auto list = (bytes - min_block) / Alignment;
+			auto &link =
+				m_control
+					.quick[(bytes - min_block) / Alignment];
 
-			if (m_control.quick_count[list] < quick_length) {
+			if ((link & flags) < quick_length) {
 				publish(at, (header & free_before_flag) |
 						    bytes | quick_flag);
-				store(at + next, m_control.quick[list]);
-				m_control.quick[list] = at;
-				++m_control.quick_count[list];
+				store(at + next, link);
+				link = quick_link(at, link);
 				return;
 			}
 		}
@@ -1797,7 +1854,7 @@ private:
 		for (unsigned bin = 0; bin < bins; ++bin) {
 			const auto at = m_control.bin[bin];
 
-			if (bool(at) != (m_control.filled >> bin & 1))
+			if (bool(at) != bool(m_control.filled >> bin & 1))
 				return false;
 			if (at && !bin_sane(bin, at, binned.blocks, listed))
 				return false;
@@ -1813,17 +1870,21 @@ private:
 
 		for (unsigned list = 0; list < quick_lists; ++list) {
 			const auto bytes = min_block + list * Alignment;
-			auto at = m_control.quick[list];
-			unsigned count = 0;
+			auto link = m_control.quick[list];
+			const auto count = link & flags;
 
-			for (; at; at = load(at + next)) {
-				if (!inside(at) ||
+			if (count > quick_length)
+				return false;
+			for (auto left = count; left; --left) {
+				const auto at = quick_block(link);
+
+				if ((link & flags) != left || !inside(at) ||
 				    (load(at) & ~free_before_flag) !=
-					    (bytes | quick_flag) ||
-				    ++count > quick_length)
+					    (bytes | quick_flag))
 					return false;
+				link = load(at + next);
 			}
-			if (count != m_control.quick_count[list])
+			if (link)
 				return false;
 			found.blocks += count;
 			found.bytes += count * bytes;
