@@ -411,9 +411,15 @@ bool killed_after(int calls, const std::function<void()> &run)
 		::waitpid(pid, &status, 0);
 		if (!WIFSTOPPED(status))
 			return false;
+		if (WSTOPSIG(status) != SIGTRAP)
+			break;
 	}
 	::kill(pid, SIGKILL);
-	::waitpid(pid, &status, 0);
+	::waitpid(pid, nullptr, 0);
+	if (WSTOPSIG(status) == SIGABRT) {
+		ADD_FAILURE() << "threw after " << calls << " calls";
+		return false;
+	}
 	return true;
 }
 
