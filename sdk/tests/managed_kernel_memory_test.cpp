@@ -108,7 +108,17 @@ TYPED_TEST(drop_in_test, too_small_is_a_size_error)
 			<< size;
 	}
 	/* And it has left nothing. */
-	TypeParam(bip::create_only, this->name.get(), 65536);
+	const TypeParam segment(bip::create_only, this->name.get(), 65536);
+
+	/* Whether the name is taken or not. */
+	EXPECT_EQ(thrown_by([&] {
+			  TypeParam(bip::open_or_create, this->name.get(), 200);
+		  }),
+		  size_failure);
+	EXPECT_EQ(thrown_by([&] {
+			  TypeParam(bip::create_only, this->name.get(), 200);
+		  }),
+		  size_failure);
 }
 
 TYPED_TEST(drop_in_test, from_the_least_size_on_all_work)
@@ -529,7 +539,8 @@ TYPED_TEST(drop_in_test, full_and_empty_again)
 			       24 + blocks.size() % 500, std::nothrow))
 			blocks.push_back(block);
 		EXPECT_GT(blocks.size(), 100U);
-		EXPECT_LT(segment.get_free_memory(), 2048U);
+		/* Small blocks that wait for one of their size. */
+		EXPECT_LT(segment.get_free_memory(), 4096U);
 		EXPECT_TRUE(segment.check_sanity());
 		for (void *const block : blocks)
 			segment.deallocate(block);

@@ -177,15 +177,8 @@ TEST_F(managed_lifetime_test, contiguous_segment_keeps_its_size)
 			managed_kernel_memory(
 				bip::create_only,
 				segment_options(options).set_max_size(1 << 20));
-		}).code,
-		bip::already_exists_error);
-	EXPECT_EQ(thrown_by([&] {
-			  managed_kernel_memory(bip::create_only,
-						segment_options(options)
-							.set_name({})
-							.set_max_size(1 << 20));
-		  }),
-		  (failure{EINVAL, bip::invalid_argument}));
+		}),
+		(failure{EINVAL, bip::invalid_argument}));
 }
 
 TEST_F(managed_lifetime_test, no_segment_at_all)
@@ -1105,6 +1098,22 @@ TEST_F(managed_lifetime_test, without_the_device)
 			return managed_kernel_memory::grow("x", 1) ? 5 : 0;
 		}),
 		0);
+}
+
+TEST_F(managed_lifetime_test, reservation_costs_address_space_only)
+{
+	const auto name = fresh_name();
+	const managed_kernel_memory segment(
+		bip::create_only,
+		segment_options{}.set_name(name).set_size(65536).set_max_size(
+			std::uint64_t(1) << 38));
+	const managed_kernel_memory peer(bip::open_only, name.c_str());
+	const managed_kernel_memory view(bip::open_read_only, name.c_str());
+	managed_kernel_memory copy(bip::open_copy_on_write, name.c_str());
+
+	EXPECT_EQ(view.max_size(), std::size_t(1) << 38);
+	copy.construct<int>("own")(1);
+	EXPECT_EQ(segment.get_region().info().allocated(), 65536U);
 }
 
 /* ---- fixed addresses ---- */

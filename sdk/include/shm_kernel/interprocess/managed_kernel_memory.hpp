@@ -180,6 +180,7 @@ class basic_managed_kernel_memory
 	using mutex_type = typename MemoryAlgorithm::mutex_family::mutex_type;
 	using recursive_mutex_type =
 		typename MemoryAlgorithm::mutex_family::recursive_mutex_type;
+	/* There is no documented name for what lies in a segment manager. */
 	using named_index_type =
 		typename base_type::segment_manager::named_index_t;
 	using unique_index_type =
@@ -187,6 +188,7 @@ class basic_managed_kernel_memory
 
 public:
 	using device_type = kernel_shared_memory;
+	/* What Boost's functions take for a name; not to be named otherwise. */
 	using typename base_type::char_ptr_holder_t;
 	using typename base_type::handle_t;
 	using typename base_type::segment_manager;
@@ -344,6 +346,7 @@ public:
 		base_type::swap(other);
 		m_mapping.swap(other.m_mapping);
 		m_region.swap(other.m_region);
+		std::swap(m_facts, other.m_facts);
 		std::swap(m_opened_existing, other.m_opened_existing);
 	}
 
@@ -662,25 +665,15 @@ private:
 		return fixed_address && address ? MAP_FIXED_NOREPLACE : 0;
 	}
 
-	/*
-	 * A segment in an unnamed region, complete. Sets @error, and is empty,
-	 * if the region could not be had.
-	 */
-	static basic_managed_kernel_memory make(const segment_options &options,
-						std::error_code &error)
+	/* As in Boost, before a look at whether the segment is there. */
+	static void check(const segment_options &options)
 	{
-		using limits = std::numeric_limits<std::size_t>;
-		basic_managed_kernel_memory result;
-		create_options wanted = options.region_options();
-		const detail::layout_stamp stamp =
-			detail::segment_stamp<segment_manager>(
-				options.max_size());
-
 		if (options.size() <
 		    segment_start + segment_manager::get_min_size())
 			wrong_size("shm_kernel: the size is too small for a "
 				   "segment");
-		if (options.max_size() > limits::max() / 2)
+		if (options.max_size() >
+		    std::numeric_limits<std::size_t>::max() / 2)
 			wrong_size("shm_kernel: the size is more than there is "
 				   "of address space");
 		if (options.contiguous() &&
@@ -689,6 +682,21 @@ private:
 				std::make_error_code(
 					std::errc::invalid_argument),
 				"a contiguous segment cannot grow");
+	}
+
+	/*
+	 * A segment in an unnamed region, complete. Sets @error, and is empty,
+	 * if the region could not be had.
+	 */
+	static basic_managed_kernel_memory make(const segment_options &options,
+						std::error_code &error)
+	{
+		basic_managed_kernel_memory result;
+		create_options wanted = options.region_options();
+		const detail::layout_stamp stamp =
+			detail::segment_stamp<segment_manager>(
+				options.max_size());
+
 		result.m_region = region::create(
 			wanted.set_name({})
 				.set_persistent(options.persistent().value_or(
@@ -717,13 +725,13 @@ private:
 		base_type(boost::interprocess::create_only,
 			  start() + segment_start, size - segment_start)
 			.swap(*this);
-		header->facts.address =
-			reinterpret_cast<std::uintptr_t>(start());
-		header->facts.allocator_mutex = offset_of(registry.mutex);
-		header->facts.index_mutex = offset_of(registry.recursive_mutex);
-		header->facts.named_index = offset_of(registry.named_index);
-		header->facts.unique_index = offset_of(registry.unique_index);
-		header->facts.magic = detail::segment_facts::expected_magic;
+		m_facts.magic = detail::segment_facts::expected_magic;
+		m_facts.address = reinterpret_cast<std::uintptr_t>(start());
+		m_facts.allocator_mutex = offset_of(registry.mutex);
+		m_facts.index_mutex = offset_of(registry.recursive_mutex);
+		m_facts.named_index = offset_of(registry.named_index);
+		m_facts.unique_index = offset_of(registry.unique_index);
+		header->facts = m_facts;
 	}
 
 	static basic_managed_kernel_memory
@@ -732,6 +740,7 @@ private:
 		const std::string &name = options.name();
 		std::error_code error;
 
+		check(options);
 		if (!name.empty()) {
 			/* Before memory is asked for that cannot be used. */
 			region::open(name, access_mode::read_only, error);
@@ -756,6 +765,7 @@ private:
 		const std::string &name = options.name();
 		std::error_code failed;
 
+		check(options);
 		for (;;) {
 			std::error_code error;
 			region found = region::open(
@@ -839,11 +849,16 @@ private:
 		}
 		result.m_mapping = detail::map_region(
 			source, mode, static_cast<std::size_t>(length), address,
-			map_flags(address));
+			map_flags(address) |
+				/* Not for what may never be written. */
+				(mode == boost::interprocess::copy_on_write
+					 ? MAP_NORESERVE
+					 : 0));
 		base_type(boost::interprocess::open_only,
 			  result.start() + segment_start,
 			  static_cast<size_type>(length) - segment_start)
 			.swap(result);
+		result.m_facts = facts;
 		if (mode == boost::interprocess::copy_on_write) {
 			renew(result.allocator_mutex());
 			renew(result.index_mutex());
@@ -921,8 +936,7 @@ private:
 	Part *
 	part_at(std::uint32_t detail::segment_facts::*offset) const noexcept
 	{
-		return reinterpret_cast<Part *>(start() +
-						header()->facts.*offset);
+		return reinterpret_cast<Part *>(start() + m_facts.*offset);
 	}
 
 	/* nullptr without a segment, or if its part is not known. */
@@ -930,9 +944,7 @@ private:
 	Part *
 	part_if(std::uint32_t detail::segment_facts::*offset) const noexcept
 	{
-		return header() && header()->facts.*offset
-			       ? part_at<Part>(offset)
-			       : nullptr;
+		return m_facts.*offset ? part_at<Part>(offset) : nullptr;
 	}
 
 	mutex_type *allocator_mutex() const noexcept
@@ -1119,6 +1131,8 @@ private:
 
 	region m_region;
 	boost::interprocess::mapped_region m_mapping;
+	/* As they were when they were found good. */
+	detail::segment_facts m_facts;
 	bool m_opened_existing = false;
 };
 
