@@ -156,7 +156,7 @@ TEST_P(KernelMessageQueueSteps, SenderKilledAnywhere)
 		ASSERT_EQ(next, message(2, 1));
 		ASSERT_EQ(priority, 1u);
 		memory.ring();
-		rest->wait_fd();
+		rest->poll_fd();
 		expect_whole(*rest);
 		++kills;
 		ASSERT_EQ(rest->deaths(), kills);
@@ -176,7 +176,7 @@ TEST_P(KernelMessageQueueSteps, ReceiverKilledAnywhere)
 	unsigned int kills = 0;
 	unsigned int again = 0;
 
-	rest->wait_fd();
+	rest->poll_fd();
 	for (int steps = 0;; steps += 3) {
 		ASSERT_TRUE(try_send(*rest, its, 2));
 		child victim = led(memory, [&](memory_queue &mine) {
@@ -227,7 +227,7 @@ TEST_P(KernelMessageQueueSteps, OrderSurvives)
 	const auto rest = open(memory);
 	std::uint32_t priority = 0;
 
-	rest->wait_fd();
+	rest->poll_fd();
 	for (int steps = 10; steps < 400; steps += 37) {
 		for (std::uint32_t i = 0; i < 6; ++i)
 			ASSERT_TRUE(
@@ -276,7 +276,7 @@ TEST(KernelMessageQueueRepair, RepairerKilledAnywhere)
 	unsigned int kills = 0;
 	unsigned int unfinished = 0;
 
-	rest->wait_fd();
+	rest->poll_fd();
 	for (int steps = 0;; steps += 61 + steps / 16) {
 		for (std::uint32_t i = 0; i < 3; ++i)
 			ASSERT_TRUE(try_send(*rest, message(size, i), i % 2));

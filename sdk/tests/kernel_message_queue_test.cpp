@@ -504,7 +504,7 @@ TEST_F(KernelMessageQueue, SleepersWakeUp)
 /* Each message is one sleep of the receiver, and each second one of the sender. */
 TEST_F(KernelMessageQueue, NoWakeUpIsLost)
 {
-	constexpr std::uint32_t rounds = 3000;
+	constexpr std::uint32_t rounds = 2000;
 	const std::string back_name = fresh_name();
 	queue there(bip::create_only, m_name, 1, 4);
 	queue back(bip::create_only, back_name.c_str(), 1, 4);
@@ -626,7 +626,7 @@ void many_to_many(const char *name, std::size_t depth, std::uint32_t senders,
 
 TEST_F(KernelMessageQueue, ManySendersAndReceivers)
 {
-	many_to_many(m_name, 16, 3, 3, 2000);
+	many_to_many(m_name, 16, 3, 3, 1000);
 }
 
 TEST_F(KernelMessageQueue, ManySendersAndReceiversOfOneSlot)
@@ -669,7 +669,7 @@ TEST_F(KernelMessageQueue, OrderOfEachSenderIsKept)
 
 TEST_F(KernelMessageQueue, ThreadsShareAnObject)
 {
-	constexpr std::uint32_t each = 2000;
+	constexpr std::uint32_t each = 600;
 	queue one(bip::create_only, m_name, 4, 4);
 	std::atomic<std::uint64_t> sum{0};
 	std::vector<std::thread> threads;
@@ -1298,7 +1298,7 @@ TEST_F(KernelMessageQueue, KilledAtRandom)
 	for (unsigned int i = 0; i < 4; ++i)
 		workers.push_back(work(i % 2, ++seed));
 	begun.wait(4);
-	for (int round = 0; round < 150; ++round) {
+	for (int round = 0; round < 100; ++round) {
 		const std::size_t which = random() % workers.size();
 
 		std::this_thread::sleep_for(
@@ -1321,7 +1321,7 @@ TEST_F(KernelMessageQueue, KilledAtRandom)
 		while (all.try_receive(buffer.data(), buffer.size(), size,
 				       priority))
 			;
-		return all.deaths() == 154;
+		return all.deaths() == 104;
 	})) << all.deaths();
 	expect_whole(all);
 }

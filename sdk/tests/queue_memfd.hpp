@@ -74,7 +74,12 @@ public:
 	void *data() const { return m_data; }
 	int fd() const { return m_fd; }
 
-	int next_bell() { return m_bell[m_peers->fetch_add(1) % most]; }
+	/* Those who come late share the last. */
+	int next_bell()
+	{
+		return m_bell[std::min<std::size_t>(m_peers->fetch_add(1),
+						    most - 1)];
+	}
 
 	void ring() noexcept
 	{
@@ -132,22 +137,32 @@ public:
 			::close(std::exchange(m_locks, -1));
 	}
 
-	/* Whoever rings may have done it for one that was killed. */
-	shm_kernel::detail::queue_news read() noexcept
-	{
-		std::uint64_t count;
+	void open_poll() { m_poll_bell = m_memory->next_bell(); }
+	int poll_fd() const noexcept { return m_poll_bell; }
 
-		return ::read(m_bell, &count, sizeof(count)) < 0
-			       ? shm_kernel::detail::queue_news::nothing
-			       : shm_kernel::detail::queue_news::gone;
+	shm_kernel::detail::queue_news read() noexcept { return read(m_bell); }
+	shm_kernel::detail::queue_news read_poll() noexcept
+	{
+		return read(m_poll_bell);
 	}
 
 	void ring() noexcept { m_memory->ring(); }
 
 private:
+	/* Whoever rings may have done it for one that was killed. */
+	static shm_kernel::detail::queue_news read(int bell) noexcept
+	{
+		std::uint64_t count;
+
+		return ::read(bell, &count, sizeof(count)) < 0
+			       ? shm_kernel::detail::queue_news::nothing
+			       : shm_kernel::detail::queue_news::gone;
+	}
+
 	queue_memory *m_memory;
 	int m_locks = -1;
 	int m_bell = -1;
+	int m_poll_bell = -1;
 };
 
 using memory_queue = shm_kernel::detail::queue_object<queue_files>;

@@ -89,14 +89,37 @@ public:
 	void close() noexcept
 	{
 		m_locks.close();
+		m_polls.close();
 		m_waits.close();
 		m_rings.close();
 	}
 
-	queue_news read()
+	void open_poll()
 	{
 		std::error_code error;
-		const auto counts = m_waits.try_read(error);
+
+		m_polls = events(m_region, event_mode::non_blocking, error);
+		if (error)
+			throw kernel_memory_exception(error);
+	}
+
+	int poll_fd() const noexcept { return m_polls.native_handle(); }
+
+	queue_news read() { return read(m_waits); }
+	queue_news read_poll() { return read(m_polls); }
+
+	void ring() noexcept
+	{
+		std::error_code ignored;
+
+		m_rings.ring(1, ignored);
+	}
+
+private:
+	static queue_news read(events &from)
+	{
+		std::error_code error;
+		const auto counts = from.try_read(error);
 
 		if (error)
 			throw kernel_memory_exception(error);
@@ -107,14 +130,6 @@ public:
 		return counts->peers_gone ? queue_news::gone : queue_news::rang;
 	}
 
-	void ring() noexcept
-	{
-		std::error_code ignored;
-
-		m_rings.ring(1, ignored);
-	}
-
-private:
 	static mapping map(const region &source)
 	{
 		std::error_code error;
@@ -143,6 +158,7 @@ private:
 	mapping m_memory;
 	events m_rings;
 	events m_waits;
+	events m_polls;
 	region m_locks;
 };
 
@@ -375,7 +391,7 @@ public:
 	 * you want to do until it returns false, which also makes it unreadable.
 	 * It stays the object's, and is for nothing but waiting.
 	 */
-	int native_handle() const { return get().wait_fd(); }
+	int native_handle() const { return get().poll_fd(); }
 
 	/**
 	 * Whether calls that would wait throw errc::peer_died; they do unless

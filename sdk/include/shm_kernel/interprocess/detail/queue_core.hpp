@@ -76,10 +76,10 @@ struct queue_header
 	struct alignas(queue_line)
 	{
 		queue_lock lock;
-		/** Ends of the inbox and of what is claimed; last of @avail. */
-		std::atomic<std::uint32_t> published;
+		/** End of what is claimed; what receive.avail was. */
 		std::atomic<std::uint32_t> claimed;
 		std::atomic<std::uint32_t> avail_seen;
+		/** Messages sent; the low half is the end of the inbox. */
 		std::atomic<std::uint64_t> sequence;
 	} send;
 
@@ -202,6 +202,18 @@ inline void queue_barrier() noexcept
 #endif
 }
 
+/* A release store with a barrier behind it; one locked instruction, if possible. */
+inline void queue_store_barrier(std::atomic<std::uint32_t> &word,
+				std::uint32_t value) noexcept
+{
+#if defined(__x86_64__) || defined(__i386__)
+	word.exchange(value);
+#else
+	word.store(value, std::memory_order_release);
+	std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
 inline void queue_pause() noexcept
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -235,7 +247,6 @@ public:
 		nothing,
 	};
 
-	queue_core() noexcept : m_shape(0, 0) {}
 	queue_core(void *memory, const queue_shape &shape) noexcept
 		: m_shape(shape), m_base(static_cast<unsigned char *>(memory))
 	{
@@ -292,8 +303,7 @@ public:
 	{
 		auto &send = header().send;
 
-		if (!try_lock(send.lock))
-			contended(send.lock);
+		lock_for_sending(contended);
 
 		const std::uint32_t number = claim();
 
@@ -304,27 +314,34 @@ public:
 
 		queue_slot *const slot = slot_at(number);
 
-		/* To copy little takes less time than to lock once more. */
-		if (size > small)
+		/*
+		 * To copy takes less time than to lock once more if it is little,
+		 * or if there is no other sender whom it keeps waiting.
+		 */
+		const bool outside =
+			size > small && (size > medium || load(m_company));
+
+		if (outside) {
 			unlock(send.lock);
+			if (load(m_company))
+				store(m_company, load(m_company) - 1);
+		}
 		slot->priority = priority;
 		slot->size = static_cast<std::uint32_t>(size);
 		std::memcpy(payload(slot), data, size);
-		if (size > small && !try_lock(send.lock))
-			contended(send.lock);
+		if (outside)
+			lock_for_sending(contended);
 		publish(slot, number, priority);
-		unlock(send.lock);
 		/*
 		 * The message before the looks at what receivers write. Pairs
-		 * with the barriers in drain() and in those who go to sleep.
+		 * with the barriers in drain_for_order() and in those who go to
+		 * sleep.
 		 */
-		queue_barrier();
+		queue_store_barrier(send.lock, 0);
 		while (load(header().common.inbox_max) <= priority) {
-			if (!try_lock(send.lock))
-				contended(send.lock);
+			lock_for_sending(contended);
 			raise_inbox_max(priority);
-			unlock(send.lock);
-			queue_barrier();
+			queue_store_barrier(send.lock, 0);
 		}
 		return result::done;
 	}
@@ -356,9 +373,8 @@ public:
 		priority = slot->priority;
 		std::memcpy(data, payload(slot), bytes);
 		size = bytes;
-		slot->state.store(queue_slot::free, std::memory_order_release);
 		/* The room before the look at who waits for it. */
-		queue_barrier();
+		queue_store_barrier(slot->state, queue_slot::free);
 		return result::done;
 	}
 
@@ -384,8 +400,9 @@ public:
 	{
 		const std::uint32_t taken =
 			load(header().receive.avail) - m_shape.num;
-		const std::uint32_t count =
-			load(header().send.published) - taken;
+		const std::uint32_t count = static_cast<std::uint32_t>(load(
+						    header().send.sequence)) -
+					    taken;
 
 		/* Taken before it was counted here: negative. */
 		if (count > m_shape.num)
@@ -403,7 +420,6 @@ public:
 	void rebuild(Dead dead) noexcept
 	{
 		queue_header &all = header();
-		const std::uint32_t published = load(all.send.published);
 		std::uint64_t sequence = load(all.send.sequence);
 		std::uint32_t ready = 0;
 		std::uint32_t unused = 0;
@@ -434,6 +450,7 @@ public:
 		 * The end of the ring tells how many messages there are, so it
 		 * has its place; the ring was filled from 0 on.
 		 */
+		const auto published = static_cast<std::uint32_t>(sequence);
 		const std::uint32_t avail = published - ready + m_shape.num;
 
 		move_ring(unused, avail - unused);
@@ -530,6 +547,15 @@ private:
 
 	static void *payload(queue_slot *slot) noexcept { return slot + 1; }
 
+	template <class Contended>
+	void lock_for_sending(Contended &contended) noexcept
+	{
+		if (try_lock(header().send.lock))
+			return;
+		store(m_company, 100U);
+		contended(header().send.lock);
+	}
+
 	/** A free slot, claimed, or none. */
 	std::uint32_t claim() noexcept
 	{
@@ -590,16 +616,14 @@ private:
 	{
 		auto &send = header().send;
 		const std::uint64_t sequence = load(send.sequence) + 1;
-		const std::uint32_t published = load(send.published);
 
 		slot->sequence = sequence;
 		/* From this store on the message is sent. */
 		slot->state.store(queue_slot::ready, std::memory_order_release);
+		inbox(static_cast<std::uint32_t>(sequence) - 1)
+			->store(std::uint64_t{priority} << 32 | (number + 1),
+				std::memory_order_release);
 		store(send.sequence, sequence);
-		inbox(published)->store(std::uint64_t{priority} << 32 |
-						(number + 1),
-					std::memory_order_release);
-		store(send.published, published + 1);
 		raise_inbox_max(priority);
 	}
 
@@ -700,7 +724,9 @@ private:
 		}
 		if (count == m_shape.num)
 			return;
-		std::copy_backward(list, first + count, first + count + 1);
+		if (list != first + count)
+			std::copy_backward(list, first + count,
+					   first + count + 1);
 		*list = {priority, number, number};
 		store(header().receive.lists, count + 1);
 	}
@@ -734,8 +760,9 @@ private:
 			__builtin_prefetch(line + i);
 	}
 
-	/** Bytes that a sender copies without giving the lock back. */
+	/** Bytes that a sender copies under the lock: always, and if alone. */
 	static constexpr std::size_t small = 128;
+	static constexpr std::size_t medium = 1024;
 
 	/** Bytes of the next slot that are asked for in advance. */
 	static constexpr std::uint64_t ahead = 256;
@@ -743,6 +770,8 @@ private:
 	queue_shape m_shape;
 	unsigned char *m_base = nullptr;
 	std::uint32_t m_peer = 0;
+	/** Messages for which another sender is still to be expected. */
+	std::atomic<std::uint32_t> m_company{0};
 };
 
 } // namespace detail

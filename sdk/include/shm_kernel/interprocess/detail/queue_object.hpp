@@ -59,6 +59,9 @@ enum class queue_news {
  *				nothing maps, with a number above the others
  *	int wait_fd();		readable when there is news
  *	queue_news read();	takes the news without waiting; throws
+ *	void open_poll();	opens what follows, with news of its own, for
+ *	int poll_fd();		a program that waits by itself
+ *	queue_news read_poll();
  *	void ring() noexcept;	news for all, this one included
  *
  * The kernel closes the files of a process that dies from the highest down to
@@ -124,12 +127,14 @@ public:
 	}
 
 	/** From now on this is kept readable while there may be something to do. */
-	int wait_fd()
+	int poll_fd()
 	{
 		use();
-		if (!m_polled.exchange(true))
-			m_files.ring();
-		return m_files.wait_fd();
+
+		const lock_guard guard(m_mutex);
+
+		open_poll(!m_polled.load(std::memory_order_relaxed));
+		return m_files.poll_fd();
 	}
 
 private:
@@ -233,7 +238,7 @@ private:
 					return;
 			} else if (i < spins) {
 				queue_pause();
-			} else if (i < spins + 20) {
+			} else if (i < spins + 100) {
 				::sched_yield();
 			} else {
 				if (seems_dead(owner))
@@ -330,7 +335,6 @@ private:
 				std::memory_order_relaxed);
 			peer(i).state.store(queue_peer::here,
 					    std::memory_order_release);
-			count_processors();
 			m_deaths_before.store(
 				all().deaths.load(std::memory_order_relaxed),
 				std::memory_order_relaxed);
@@ -358,9 +362,18 @@ private:
 		if (!m_forked.load(std::memory_order_relaxed))
 			return;
 		attach();
+		open_poll(m_polled.load(std::memory_order_relaxed));
 		m_forked.store(false, std::memory_order_release);
-		if (m_polled.load(std::memory_order_relaxed))
-			m_files.ring();
+	}
+
+	void open_poll(bool closed)
+	{
+		if (!closed)
+			return;
+		m_files.open_poll();
+		m_polled.store(true, std::memory_order_relaxed);
+		/* What was there before has rung for nobody. */
+		m_files.ring();
 	}
 
 	/*
@@ -377,16 +390,6 @@ private:
 		new (&m_repair_mutex) std::mutex;
 		new (&m_wakes) std::condition_variable;
 		m_polling = false;
-	}
-
-	void count_processors() noexcept
-	{
-		cpu_set_t set;
-
-		CPU_ZERO(&set);
-		m_processors = ::sched_getaffinity(0, sizeof(set), &set)
-				       ? 1
-				       : CPU_COUNT(&set);
 	}
 
 	/* The dead */
@@ -629,7 +632,6 @@ private:
 			m_second_looks = look_for_dead() ? 0 : second_looks;
 		else if (news == queue_news::nothing && looks)
 			m_second_looks = look_for_dead() ? 0 : looks - 1;
-		pass_on(news == queue_news::gone);
 	}
 
 	void poll_once(nanoseconds left) const noexcept
@@ -649,27 +651,6 @@ private:
 	}
 
 	/*
-	 * For who polls the descriptor on his own: news that was taken by one
-	 * that does something else makes it readable again, once.
-	 */
-	void pass_on(bool gone) noexcept
-	{
-		bool again = false;
-
-		if (!m_polled.load(std::memory_order_relaxed))
-			return;
-		for (const side each : {sending, receiving}) {
-			if (!m_wants[each].load(std::memory_order_relaxed) ||
-			    !(gone || may_go_on(each)))
-				continue;
-			m_wants[each].store(false, std::memory_order_relaxed);
-			again = true;
-		}
-		if (again)
-			m_files.ring();
-	}
-
-	/*
 	 * The last try of a call that does not wait. The dead are looked for:
 	 * what they have may be all that is missing. A program that does nothing
 	 * but try is spared the system call most of the time.
@@ -677,36 +658,51 @@ private:
 	template <class Attempt>
 	bool try_again(side which, Attempt attempt)
 	{
-		const bool polled = m_polled.load(std::memory_order_relaxed);
-		queue_news news = queue_news::nothing;
-
-		if (!polled && !tick())
+		if (m_polled.load(std::memory_order_relaxed))
+			return try_and_arm(which, attempt);
+		if (!tick())
 			return false;
+
+		queue_news news = queue_news::nothing;
 		{
 			const lock_guard guard(m_mutex);
 
 			/* Who polls would sleep on if its news were taken. */
-			if (!m_polling) {
-				news = m_files.read();
-				++m_news;
-				m_wakes.notify_all();
-			}
+			if (m_polling)
+				return false;
+			news = m_files.read();
+			++m_news;
 		}
+		if (news != queue_news::gone)
+			return false;
+		look_for_dead();
+		return attempt();
+	}
+
+	/* The same for a program that goes and polls if it returns false. */
+	template <class Attempt>
+	bool try_and_arm(side which, Attempt attempt)
+	{
+		const side other = which == sending ? receiving : sending;
+		const queue_news news = m_files.read_poll();
+
 		if (news == queue_news::gone)
 			look_for_dead();
-		if (!polled)
-			return news == queue_news::gone && attempt();
-
-		m_wants[which].store(false, std::memory_order_relaxed);
-		pass_on(news == queue_news::gone);
 		m_wants[which].store(true, std::memory_order_relaxed);
 		sleeps(which).store(1);
 		queue_barrier();
-		if (!attempt())
-			return false;
-		/* There may be more, whose news was taken, too. */
-		m_files.ring();
-		return true;
+
+		const bool done = attempt();
+
+		/*
+		 * What was taken may have been news of more than that; of the
+		 * other side it is told once.
+		 */
+		if (done ||
+		    (may_go_on(other) &&
+		     m_wants[other].exchange(false, std::memory_order_relaxed)))
+			m_files.ring();
+		return done;
 	}
 
 	/* Whether the kernel's coarse clock has gone on since the last time. */
@@ -730,7 +726,8 @@ private:
 	std::array<std::atomic<bool>, 2> m_wants{};
 	std::array<std::atomic<std::uint32_t>, 2> m_spin{longest_spin,
 							 longest_spin};
-	int m_processors = 1;
+	/** Of the machine: it is the other side that has to run meanwhile. */
+	const long m_processors = ::sysconf(_SC_NPROCESSORS_ONLN);
 	std::atomic<std::uint32_t> m_deaths_before{0};
 	std::atomic<std::uint32_t> m_told{0};
 	std::atomic<long> m_tick{-1};
