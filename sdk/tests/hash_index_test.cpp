@@ -152,40 +152,39 @@ TYPED_TEST_SUITE(hash_index_with, configs, );
 
 } // namespace
 
-/* Of the authors' own test, with the key and the texts 00 01 02 ... */
-TEST(hash_index, hash_is_siphash)
+/* The author's own test. */
+TEST(hash_index, hash_is_wyhash)
 {
-	const shm_kernel::detail::siphash_key key{0x0706050403020100u,
-						  0x0f0e0d0c0b0a0908u};
-	const std::map<std::size_t, std::uint64_t> two_four{
-		{0, 0x726fdb47dd0e0e31u},
-		{1, 0x74f839c593dc67fdu},
-		{8, 0x93f5f5799a932462u},
-		{15, 0xa129ca6149be45e5u}};
-	const std::map<std::size_t, std::uint32_t> one_three{{0, 0x050fc4dcu},
-							     {1, 0x7d57ca93u},
-							     {8, 0x8d299a8eu},
-							     {12, 0x57b4d9a2u}};
-	unsigned char text[16];
+	using shm_kernel::detail::wyhash_key;
+	const std::pair<std::string, std::uint64_t> known[] = {
+		{"", 0x93228a4de0eec5a2u},
+		{"a", 0xc5bac3db178713c4u},
+		{"abc", 0xa97f2f7b1d9b3314u},
+		{"message digest", 0x786d1f1df3801df4u},
+		{"abcdefghijklmnopqrstuvwxyz", 0xdca5a8138ad37c87u},
+		{"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		 "0123456789",
+		 0xb9e734f117cfaf70u},
+		{"1234567890123456789012345678901234567890"
+		 "1234567890123456789012345678901234567890",
+		 0x6cc5eab49a92d617u}};
+	std::uint64_t seed = 0;
 
-	for (unsigned char i = 0; i < 16; ++i)
-		text[i] = i;
-	for (const auto &[size, hash] : two_four)
-		EXPECT_EQ((shm_kernel::detail::siphash<2, 4>(text, size, key)),
-			  hash);
-	for (const auto &[size, hash] : one_three)
-		EXPECT_EQ(static_cast<std::uint32_t>(
-				  shm_kernel::detail::siphash<1, 3>(text, size,
-								    key)),
-			  hash);
+	for (const auto &[text, hash] : known)
+		EXPECT_EQ(shm_kernel::detail::wyhash(text.data(), text.size(),
+						     wyhash_key::known(seed++)),
+			  hash)
+			<< text;
 }
 
 TEST(hash_index, keys_differ)
 {
-	const auto a = shm_kernel::detail::make_siphash_key();
-	const auto b = shm_kernel::detail::make_siphash_key();
+	const auto a = shm_kernel::detail::wyhash_key::random();
+	const auto b = shm_kernel::detail::wyhash_key::random();
 
-	EXPECT_TRUE(a.low != b.low || a.high != b.high);
+	EXPECT_NE(a.seed, b.seed);
+	for (int i = 0; i < 4; ++i)
+		EXPECT_NE(a.secret[i], b.secret[i]);
 }
 
 /* Whatever is done, the index does what a std::map does. */
@@ -1565,14 +1564,14 @@ TEST(hash_index, garbage_stays_inside)
 	const std::vector<char> good(base, base + segment.size());
 	/* Behind where it is and its key; what is before is never written. */
 	const std::ptrdiff_t table =
-		reinterpret_cast<char *>(at.named) - base + 24;
+		reinterpret_cast<char *>(at.named) - base + 48;
 	const auto blocks = static_cast<std::ptrdiff_t>(
 		sizeof(plain::segment::segment_manager));
 	const auto words = [](std::ptrdiff_t bytes) {
 		return static_cast<std::uint64_t>(bytes) / 8;
 	};
 	const std::uint64_t head = words(
-		static_cast<std::ptrdiff_t>(sizeof(plain::named_index)) - 24);
+		static_cast<std::ptrdiff_t>(sizeof(plain::named_index)) - 48);
 	const std::uint64_t rest =
 		words(static_cast<std::ptrdiff_t>(segment.size()) - blocks);
 	int found = 0;

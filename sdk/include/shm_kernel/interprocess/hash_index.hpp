@@ -25,7 +25,7 @@
 #define SHM_KERNEL_INTERPROCESS_HASH_INDEX_HPP
 
 #include <shm_kernel/interprocess/detail/mutex_registry.hpp>
-#include <shm_kernel/interprocess/detail/siphash.hpp>
+#include <shm_kernel/interprocess/detail/wyhash.hpp>
 #include <shm_kernel/interprocess/exceptions.hpp>
 
 #include <boost/interprocess/exceptions.hpp>
@@ -122,9 +122,11 @@ struct counts_recoveries<
  * segment has at most 1 TiB and 125 million names of each kind. The order of the
  * iterators means nothing.
  *
- * Names are hashed with SipHash-1-3 under a key of the index's own: who cannot
- * read the segment cannot make up names that collide. Who can read it can, and
- * then a search takes as many steps as there are such names.
+ * Names are hashed with wyhash, with random words of the index's own in place of
+ * its well-known ones: who cannot read them in the segment has no known way to
+ * make up names that collide. Who can read them can, and then a search takes as
+ * many steps as there are such names.
+ 
  */
 template <typename MapConfig>
 class hash_index
@@ -265,7 +267,7 @@ public:
 		: m_base(static_cast<std::uint64_t>(
 			  reinterpret_cast<char *>(this) -
 			  reinterpret_cast<char *>(segment))),
-		  m_key(detail::make_siphash_key())
+		  m_key(detail::wyhash_key::random())
 	{
 		using registry = detail::mutex_registry;
 
@@ -631,8 +633,7 @@ private:
 	std::uint64_t hash(const char_type *name,
 			   std::size_t length) const noexcept
 	{
-		return detail::siphash<1, 3>(name, length * sizeof(char_type),
-					     m_key);
+		return detail::wyhash(name, length * sizeof(char_type), m_key);
 	}
 
 	/** The table, nowhere if it is not inside the segment. */
@@ -645,7 +646,9 @@ private:
 		view all;
 
 		all.size = segment().get_size();
-		if (bits < bits_min || bits > bits_max || offset > all.size ||
+		if (static_cast<unsigned>(bits - bits_min) >
+			    bits_max - bits_min ||
+		    offset > all.size ||
 		    (std::uint64_t(8) << bits) > all.size - offset)
 			return all;
 		all.slots = reinterpret_cast<word *>(base() + offset);
@@ -666,8 +669,9 @@ private:
 	{
 		const std::uint64_t offset = (entry & offset_mask) << 3;
 
-		if (entry <= tombstone || offset > all.size ||
-		    sizeof(value_type) > all.size - offset)
+		/* The segment of a table is larger than a node. */
+		if (entry <= tombstone ||
+		    offset > all.size - sizeof(value_type))
 			return nullptr;
 		return reinterpret_cast<value_type *>(base() + offset);
 	}
@@ -826,6 +830,9 @@ private:
 
 			if (!node)
 				continue;
+			/* Where the name is says the node, in another line. */
+			__builtin_prefetch(
+				reinterpret_cast<const char *>(node) + 48);
 
 			const char_type *text = name_of(all, *node, found);
 
@@ -1019,7 +1026,7 @@ private:
 
 	/** From the segment manager to here. */
 	std::uint64_t m_base;
-	detail::siphash_key m_key;
+	detail::wyhash_key m_key;
 	/** The truth: offset of the table in 8 bytes << 8 | log2 of its size. */
 	word m_table{0};
 	/** How many objects are being made, one inside the other ... */

@@ -177,8 +177,8 @@ private:
  *   it waits for may never come. Each death is told once to each object, after
  *   what the dead had was given back; see report_deaths().
  * - native_handle() is a descriptor for poll(), epoll and asio.
- * - Messages of more than 128 bytes are copied outside of all locks, and
- *   senders and receivers have no lock in common.
+ * - Senders and receivers have no lock in common. Messages are received outside
+ *   of it, and sent so if they are long or there are several senders.
  *
  * Threads may share an object. After fork() parent and child may go on with
  * it: the child becomes a peer of its own when it first uses it, which needs

@@ -91,9 +91,8 @@ public:
 	 */
 	segregated_fit(size_type size, size_type extra_hdr_bytes) noexcept
 	{
-		m_control.extra = extra_hdr_bytes;
+		m_control.first = first_block(extra_hdr_bytes);
 		resize(size);
-		m_control.first = first_block();
 		m_control.end = m_control.first;
 		forget();
 		if (size >= m_control.first + word) {
@@ -348,8 +347,7 @@ public:
 	{
 		const guard locked(*this);
 
-		if (m_control.first == m_control.end && m_control.broken &&
-		    !rebuild())
+		if (m_control.broken && !rebuild())
 			return false;
 		if (sane())
 			return true;
@@ -462,7 +460,7 @@ private:
 	static constexpr unsigned list_bins =
 		(min_trie_block - min_block) / Alignment;
 	/* The last has all that is larger, too. */
-	static constexpr unsigned trie_bins = 9;
+	static constexpr unsigned trie_bins = 7;
 	static constexpr unsigned bins = list_bins + trie_bins;
 
 	static constexpr unsigned quick_lists = 16;
@@ -482,8 +480,8 @@ private:
 	/* Offsets are from this object on; there is never a block at 0. */
 	struct control : mutex_type
 	{
-		/* As given to the constructor. */
-		size_type extra;
+		/* The first block, whose place does not change. */
+		size_type first;
 		/* One of them is whole at any time: the first, if both are. */
 		extent extents[2];
 
@@ -497,8 +495,7 @@ private:
 		std::uint8_t suspect;
 		/* The chain is; then first == end, and nothing is accepted. */
 		std::uint8_t broken;
-		/* The first block, the mark behind the last, bytes in use. */
-		size_type first;
+		/* The mark behind the last block, and bytes in use. */
 		size_type end;
 		size_type used;
 		/* Offsets of the first with how many there are, see below. */
@@ -645,10 +642,10 @@ private:
 
 	/* The extent of the segment. */
 
-	size_type first_block() const noexcept
+	size_type first_block(size_type extra) const noexcept
 	{
 		const auto here = reinterpret_cast<std::uintptr_t>(this);
-		const auto behind = here + sizeof(*this) + m_control.extra;
+		const auto behind = here + sizeof(*this) + extra;
 
 		return static_cast<size_type>(((behind + word + Alignment - 1) &
 					       ~std::uintptr_t{Alignment - 1}) -
@@ -659,7 +656,7 @@ private:
 	{
 		return (size ^ static_cast<size_type>(0x9e3779b97f4a7c15U)) *
 			       static_cast<size_type>(0xd6e8feb86659fd93U) +
-		       m_control.extra;
+		       m_control.first;
 	}
 
 	/* The size in one of them, or 0 if it is not whole. */
@@ -698,7 +695,7 @@ private:
 	{
 		const auto size = size_in(m_control.extents[0]);
 
-		return size && m_control.first == first_block() &&
+		return size &&
 		       m_control.end - m_control.first <
 			       size - m_control.first &&
 		       size - m_control.end - word < min_block &&
@@ -1747,13 +1744,12 @@ private:
 	{
 		const auto now = recoveries();
 		const auto size = limit();
-		const auto first = first_block();
+		const auto first = m_control.first;
 		size_type end = 0;
 
 		if (size >= word && first <= size - word)
 			end = walk(first, size);
 		forget();
-		set(m_control.first, first);
 		if (!end) {
 			set(m_control.end, first);
 			m_control.broken = 1;

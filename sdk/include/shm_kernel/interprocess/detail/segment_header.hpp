@@ -49,8 +49,8 @@ struct segment_header
 	std::atomic<std::uint32_t> forgiven{0};
 };
 
-/** Bytes of the region before the segment manager: two cache lines. */
-inline constexpr std::size_t segment_offset = 128;
+/** Bytes of the region before the segment manager: a cache line. */
+inline constexpr std::size_t segment_offset = 64;
 
 static_assert(sizeof(segment_header) <= segment_offset);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
