@@ -267,6 +267,55 @@ TEST_P(KernelMessageQueueSteps, OrderSurvives)
 	}
 }
 
+/* One that is slow with its message keeps nobody else from the other slots. */
+TEST(KernelMessageQueueSlow, ReceiverStopped)
+{
+	constexpr std::size_t size = 200;
+	queue_memory memory(3, size);
+	const auto rest = open(memory);
+	const auto taken = [&] {
+		const auto shape = memory.shape();
+		const auto *const slot =
+			reinterpret_cast<shm_kernel::detail::queue_slot *>(
+				static_cast<unsigned char *>(memory.data()) +
+				shape.slots);
+
+		return slot->state >= shm_kernel::detail::queue_slot::taken;
+	};
+	std::uint32_t priority = 0;
+
+	for (std::uint32_t i = 0; i < 3; ++i)
+		ASSERT_TRUE(try_send(*rest, message(size, i), 0));
+
+	child slow = led(memory, [&](memory_queue &mine) {
+		std::uint32_t its;
+
+		if (try_receive(mine, its) != message(size, 0))
+			::_exit(1);
+	});
+
+	while (!taken())
+		ASSERT_TRUE(step(slow, 1));
+	/* It may have a lock, too, which it gives back if it is let. */
+	ASSERT_TRUE(step(slow, 40));
+	ASSERT_TRUE(taken());
+	EXPECT_EQ(try_receive(*rest, priority), message(size, 1));
+	EXPECT_EQ(rest->core().messages(), 1u);
+	EXPECT_TRUE(try_send(*rest, message(size, 3), 0));
+	EXPECT_FALSE(try_send(*rest, message(size, 4), 0));
+	EXPECT_EQ(try_receive(*rest, priority), message(size, 2));
+	EXPECT_TRUE(try_send(*rest, message(size, 5), 0));
+	EXPECT_EQ(try_receive(*rest, priority), message(size, 3));
+	EXPECT_EQ(try_receive(*rest, priority), message(size, 5));
+	::ptrace(PTRACE_CONT, slow.pid(), nullptr, nullptr);
+
+	int status = 0;
+
+	ASSERT_EQ(::waitpid(slow.pid(), &status, 0), slow.pid());
+	ASSERT_TRUE(WIFSTOPPED(status));
+	expect_whole(*rest);
+}
+
 /* And those who take back what others had are killed themselves. */
 TEST(KernelMessageQueueRepair, RepairerKilledAnywhere)
 {
