@@ -48,6 +48,16 @@ constexpr auto quiet = bip::nothrow_allocation;
 template <typename Fit, template <typename> class Index>
 using segment = bip::basic_managed_external_buffer<char, Fit, Index>;
 
+/* Of the types that a test is made for. */
+struct number
+{
+	template <typename>
+	static std::string GetName(int i)
+	{
+		return std::to_string(i);
+	}
+};
+
 /* Memory aligned as a mapping. */
 template <std::size_t Size>
 struct alignas(4096) bytes_of
@@ -71,7 +81,7 @@ using algorithms =
 			 segregated_fit<bip::mutex_family>,
 			 segregated_fit<bip::null_mutex_family>, counted_fit,
 			 segregated_fit<robust_mutex_family, void *>>;
-TYPED_TEST_SUITE(segregated_fit_concept, algorithms);
+TYPED_TEST_SUITE(segregated_fit_concept, algorithms, number);
 
 template <typename Segment>
 void construct_and_destroy(Segment &where)
@@ -784,7 +794,7 @@ TEST(segregated_fit, allocates_many_of_different_sizes)
 	std::vector<std::pair<char *, std::size_t>> all;
 
 	for (const std::size_t unit : {1U, 4U, 7U}) {
-		int lots = 0;
+		std::size_t lots = 0;
 
 		for (;; ++lots) {
 			chain many;
@@ -876,7 +886,7 @@ using allocators =
 	::testing::Types<use<plain>, use<node>, use<cached_node>,
 			 use<private_node>, use<adaptive>, use<cached_adaptive>,
 			 use<private_adaptive>>;
-TYPED_TEST_SUITE(segregated_fit_allocators, allocators);
+TYPED_TEST_SUITE(segregated_fit_allocators, allocators, number);
 
 TYPED_TEST(segregated_fit_allocators, carry_containers)
 {
