@@ -873,7 +873,7 @@ TEST_F(managed_lifetime_test, header_that_lies)
 	     {&decltype(good)::allocator_mutex, &decltype(good)::index_mutex,
 	      &decltype(good)::named_index, &decltype(good)::unique_index})
 		for (const std::uint32_t value :
-		     {0U, 1U, 64U, good.index_mutex + 1, 65536U, 0xfffffff8U}) {
+		     {0U, 1U, 56U, good.index_mutex + 1, 65536U, 0xfffffff8U}) {
 			bad = good;
 			bad.*field = value;
 			source.write(0, &bad, sizeof(bad));
@@ -1020,6 +1020,13 @@ TEST_F(managed_lifetime_test, limit_of_a_user)
 					      fresh_name().c_str(), 600000);
 			      }) == failure{ENOSPC, bip::out_of_space_error}))
 				return 3;
+			/* Nothing is made to find out that a name is taken. */
+			if (!(thrown_by([&] {
+				      managed_kernel_memory(bip::create_only,
+							    name.c_str(),
+							    600000);
+			      }) == failure{EEXIST, bip::already_exists_error}))
+				return 6;
 			/* The one that is there is found, not made again. */
 			if (!managed_kernel_memory(bip::open_or_create,
 						   name.c_str(), 600000)
