@@ -360,14 +360,17 @@ TYPED_TEST(kernel_named_life, has_one_creator_in_a_storm)
 
 		for (int i = 0; i < count; ++i)
 			processes.emplace_back([&, i] {
+				std::unique_ptr<TypeParam> object;
 				std::unique_ptr<TypeParam> created;
 
 				start.wait();
-				const auto object = make<TypeParam>(
-					bip::open_or_create, name);
-
-				seen->regions[i] =
-					object->get_region().info().id();
+				thrown_by([&] {
+					object = make<TypeParam>(
+						bip::open_or_create, name);
+					seen->regions[i] = object->get_region()
+								   .info()
+								   .id();
+				});
 				if (!thrown_by([&] {
 					    created = make<TypeParam>(
 						    bip::create_only, other);
@@ -375,7 +378,7 @@ TYPED_TEST(kernel_named_life, has_one_creator_in_a_storm)
 					++seen->creators;
 				done.open();
 				end.wait();
-				return 0;
+				return object ? 0 : 1;
 			});
 		start.open(count);
 		done.wait(count);
@@ -669,6 +672,36 @@ TEST_F(kernel_named_own, is_constructed_once)
 		  }).wait(),
 		  0);
 	EXPECT_EQ(one->y, 42);
+}
+
+/* Looks for itself. */
+struct curious
+{
+	curious(const std::string &name, bool &found)
+	{
+		try {
+			sk::kernel_named<curious>(bip::open_only, name.c_str());
+			found = true;
+		} catch (const kernel_memory_exception &) {
+		}
+	}
+
+	int nothing = 0;
+};
+
+TEST_F(kernel_named_own, is_constructed_before_it_has_its_name)
+{
+	const std::string name = fresh_name();
+	bool found = false;
+	const sk::kernel_named<curious> one(bip::create_only, name.c_str(),
+					    bip::permissions(), name, found);
+
+	EXPECT_FALSE(found);
+
+	const sk::kernel_named<curious> two(bip::open_or_create, name.c_str(),
+					    bip::permissions(), name, found);
+
+	EXPECT_FALSE(found);
 }
 
 struct refuses
