@@ -141,14 +141,21 @@ private:
 			Clock::now().time_since_epoch());
 	}
 
+	/* Bits that do not fit are for nobody: see of(). */
+	static seconds microseconds(double estimate, std::uint64_t count)
+	{
+		return {estimate / 1e6,
+			static_cast<std::int64_t>(count * 1000)};
+	}
+
 	template <class Duration>
 	static seconds seconds_of(const Duration &duration)
 	{
 		if constexpr (has_microseconds<Duration>::value) {
 			const auto count = duration.get_microsecs();
 
-			return {static_cast<double>(count) / 1e6,
-				static_cast<std::int64_t>(count) * 1000};
+			return microseconds(static_cast<double>(count),
+					    static_cast<std::uint64_t>(count));
 		} else if constexpr (has_total_microseconds<Duration>::value) {
 			if (duration.is_special())
 				return {duration.is_pos_infinity() ? 1e300 : 0,
@@ -156,7 +163,8 @@ private:
 
 			const auto count = duration.total_microseconds();
 
-			return {static_cast<double>(count) / 1e6, count * 1000};
+			return microseconds(static_cast<double>(count),
+					    static_cast<std::uint64_t>(count));
 		} else {
 			using period = typename Duration::period;
 			constexpr double unit =
