@@ -258,7 +258,6 @@ GOALS = [
     Goal("record_doorbell_64", "ring", 0.75, "bpf", "record_64"),
     Goal("consume_64", "ring", 0.75, "bpf"),
     Goal("construct", "shm_kernel", 0.25, "Boost"),
-    Goal("construct_random", "shm_kernel", 0.25, "Boost"),
     Goal("find", "shm_kernel", 0.25, "Boost"),
     Goal("pair_16", "shm_kernel", 0.60, "Boost"),
     Goal("pair_64", "shm_kernel", 0.60, "Boost"),
