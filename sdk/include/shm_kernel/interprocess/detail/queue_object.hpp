@@ -318,7 +318,8 @@ private:
 				continue;
 			if (error) {
 				m_files.close();
-				throw_ofd_error(m_files.lock_fd(), error);
+				throw kernel_memory_exception(
+					{error, std::system_category()});
 			}
 			if (peer(i).state.load(std::memory_order_acquire) !=
 			    queue_peer::absent) {
