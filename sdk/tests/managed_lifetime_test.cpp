@@ -860,6 +860,22 @@ TEST_F(managed_lifetime_test, segment_that_was_cleared_or_cut_off)
 	EXPECT_EQ(reopened(), errc::layout_mismatch);
 }
 
+/* Without robust mutexes there is less in the header to tell it by. */
+TEST_F(managed_lifetime_test, cleared_segment_with_pieces_of_boost)
+{
+	using stock = shm_kernel::basic_managed_kernel_memory<
+		char, bip::rbtree_best_fit<bip::mutex_family>, bip::iset_index>;
+	stock segment(bip::create_only, segment_options{}.set_size(65536));
+
+	segment.get_region().clear();
+	EXPECT_EQ(code_of([&] {
+			  stock(bip::open_only,
+				segment.get_region().reopen(
+					shm_kernel::access_mode::read_write));
+		  }),
+		  errc::layout_mismatch);
+}
+
 TEST_F(managed_lifetime_test, header_that_lies)
 {
 	managed_kernel_memory segment(bip::create_only,

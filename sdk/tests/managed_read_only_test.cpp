@@ -9,7 +9,7 @@
 #include <boost/interprocess/mem_algo/rbtree_best_fit.hpp>
 
 #include <atomic>
-#include <cstring>
+#include <chrono>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +26,51 @@ using test::child;
 using test::code_of;
 using test::fresh_name;
 using test::gate;
+
+namespace {
+
+/* Lets something happen while somebody looks, and then misses what is there. */
+template <typename Config>
+class disturbed_index : public sk::hash_index<Config>
+{
+	using base = sk::hash_index<Config>;
+
+public:
+	using base::base;
+
+	static inline std::function<void()> meanwhile;
+
+	typename base::shared_value
+	find_shared(const typename Config::char_type *name,
+		    std::size_t length) const noexcept
+	{
+		if (const auto call = std::exchange(meanwhile, nullptr)) {
+			call();
+			return {nullptr, 0};
+		}
+		return base::find_shared(name, length);
+	}
+};
+
+} // namespace
+
+namespace boost {
+namespace interprocess {
+
+template <typename Config>
+struct is_intrusive_index<disturbed_index<Config>>
+{
+	static const bool value = true;
+};
+
+} // namespace interprocess
+} // namespace boost
+
+template <>
+struct shm_kernel::detail::readable_without_lock<disturbed_index>
+	: std::true_type
+{
+};
 
 class managed_read_only_test : public test::device_test
 {
@@ -171,13 +216,17 @@ TEST_F(managed_read_only_test, finds_beside_a_writer)
 		return churn(mine);
 	});
 	std::vector<child> readers;
+	/* Long enough to be preempted in the middle of a look. */
+	const auto end = std::chrono::steady_clock::now() +
+			 std::chrono::milliseconds(1500);
 
-	for (int reader = 0; reader < 2; ++reader)
+	for (int reader = 0; reader < 3; ++reader)
 		readers.emplace_back([&] {
 			managed_kernel_memory view(bip::open_read_only,
 						   name.c_str());
 
-			for (std::uint32_t i = 0; i < 20000; ++i) {
+			for (std::uint32_t i = 0;
+			     std::chrono::steady_clock::now() < end; ++i) {
 				const std::string fixed =
 					"fixed " + std::to_string(i % 10);
 				const auto found = view.find_shared<checked>(
@@ -209,6 +258,24 @@ TEST_F(managed_read_only_test, finds_beside_a_writer)
 		EXPECT_EQ(each.wait(), 0);
 	EXPECT_EQ(writer.kill(), child::killed);
 	EXPECT_TRUE(segment.check_sanity());
+}
+
+TEST_F(managed_read_only_test, looks_again_if_the_index_was_changed)
+{
+	using disturbed = sk::basic_managed_kernel_memory<
+		char, sk::segregated_fit<sk::robust_mutex_family>,
+		disturbed_index>;
+	auto &meanwhile = disturbed::segment_manager::named_index_t::meanwhile;
+	const auto name = fresh_name();
+	disturbed segment(bip::create_only, name.c_str(), 65536);
+	disturbed view(bip::open_read_only, name.c_str());
+
+	segment.construct<int>("answer")(42);
+	meanwhile = [&] { segment.construct<int>("more")(1); };
+	EXPECT_EQ(*view.find_shared<int>("answer").first, 42);
+	/* Nobody changed it: that is the answer. */
+	meanwhile = [] {};
+	EXPECT_EQ(view.find_shared<int>("answer").first, nullptr);
 }
 
 /* An object that is found is one whose constructor has returned. */
