@@ -144,6 +144,11 @@ private:
 	/* Nanoseconds of looking before one goes to sleep: what pays is kept. */
 	static constexpr std::uint32_t shortest_spin = 1000;
 	static constexpr std::uint32_t longest_spin = 50000;
+	/*
+	 * Between two looks. Who looks seldom lets the other side get ahead, and
+	 * cache lines move once for many messages instead of for each.
+	 */
+	static constexpr int pauses = 40;
 	/* Looks for the dead after a peer went for no reason that was found. */
 	static constexpr unsigned int second_looks = 4;
 
@@ -537,8 +542,9 @@ private:
 			clock::now() + nanoseconds(longest);
 
 		do {
-			for (int i = 0; i < 16; ++i) {
-				queue_pause();
+			for (int i = 0; i < 4; ++i) {
+				for (int j = 0; j < pauses; ++j)
+					queue_pause();
 				if (!may_go_on(which))
 					continue;
 				m_spin[which].store(
