@@ -932,7 +932,7 @@ public:
 
 		/* What was free is somebody's before anything is repaired. */
 		std::vector<void *> blocks;
-		for (std::size_t bytes : {300, 300, 500, 130, 130})
+		for (std::size_t bytes : {300u, 300u, 500u, 130u, 130u})
 			if (void *block = copy.allocate(bytes, std::nothrow))
 				blocks.push_back(std::memset(block, 0x5a, 128));
 		if (copy.get_num_named_objects() != seen.size())
@@ -1240,8 +1240,8 @@ struct slow
 	{
 		if (inner)
 			all->construct<slow>(inner)();
-		for (volatile int i = 0; i < 100; i = i + 1)
-			continue;
+		for (int i = 0; i < 100; ++i)
+			state = 2;
 		state = whole;
 	}
 	~slow() { state = 3; }

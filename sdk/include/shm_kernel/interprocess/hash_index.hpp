@@ -46,17 +46,6 @@ namespace shm_kernel {
 
 namespace detail {
 
-/*
- * Boost before 1.87 does not look at where its header and with it the object
- * comes to lie: objects aligned to 16 bytes need that of what is in front of it.
- */
-#if defined(BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI) &&                         \
-	BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI >= 2
-constexpr std::size_t hash_index_hook_alignment = 8;
-#else
-constexpr std::size_t hash_index_hook_alignment = 16;
-#endif
-
 /**
  * What the index keeps in front of each named object. Boost's own header says
  * the same, but a reader without the lock cannot ask it: it divides by what it
@@ -67,9 +56,17 @@ constexpr std::size_t hash_index_hook_alignment = 16;
  * Offsets are from the node and in bytes, as is the gap between the end of the
  * value and the name.
  */
-struct alignas(hash_index_hook_alignment) hash_index_hook
+struct hash_index_hook
 {
 	std::atomic<std::uint64_t> layout{0};
+	/*
+	 * Boost before 1.87 does not look at where the object comes to lie: if
+	 * it is aligned to 16 bytes, so must be the size of what is in front.
+	 */
+#if !defined(BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI) ||                        \
+	BOOST_INTERPROCESS_SEGMENT_MANAGER_ABI < 2
+	std::uint64_t reserved = 0;
+#endif
 };
 
 /* The type of the key has one name before Boost 1.87, and another one since. */
