@@ -93,6 +93,14 @@ TEST_F(region_lock_test, excludes_or_shares)
 	third.unlock_sharable();
 	EXPECT_EQ(left(other), 2);
 
+	/* One object shares as often as it is asked to. */
+	lock.lock_sharable();
+	lock.lock_sharable();
+	lock.unlock_sharable();
+	EXPECT_EQ(left(other), 1);
+	lock.unlock_sharable();
+	EXPECT_EQ(left(other), 2);
+
 	lock.lock();
 	lock.unlock_and_lock_sharable();
 	EXPECT_EQ(left(other), 1);
@@ -390,12 +398,16 @@ TEST_F(region_lock_test, ends_with_the_object_and_with_exec)
 
 TEST_F(region_lock_test, stays_with_the_parent_after_fork)
 {
-	region_lock lock(m_region);
-	region_lock other(m_region);
+	region_lock lock(m_region, 0, 1);
+	region_lock other(m_region, 0, 1);
+	region_lock exclusive(m_region, 1, 1);
+	region_lock shared(m_region, 2, 1);
 	test::gate done;
 	test::gate go;
 
 	lock.lock();
+	exclusive.lock();
+	shared.lock_shared();
 
 	test::child child([&] {
 		int wrong = 0;
@@ -408,6 +420,8 @@ TEST_F(region_lock_test, stays_with_the_parent_after_fork)
 		go.wait();
 		/* The parent has given it back; now it is a lock of its own. */
 		wrong |= lock.try_lock() ? 0 : 4;
+		wrong |= exclusive.try_lock() ? 0 : 8;
+		wrong |= shared.try_lock() ? 0 : 16;
 		done.open();
 		go.wait();
 		return wrong;
@@ -416,6 +430,8 @@ TEST_F(region_lock_test, stays_with_the_parent_after_fork)
 	done.wait();
 	EXPECT_EQ(left(other), 0);
 	lock.unlock();
+	exclusive.unlock();
+	shared.unlock_shared();
 	EXPECT_EQ(left(other), 2);
 	go.open();
 	done.wait();
@@ -599,7 +615,11 @@ TEST_F(region_lock_test, readers_come_in_after_a_writer_gave_up)
 	lock.lock_shared();
 	std::thread writer([&] { EXPECT_FALSE(lock.try_lock_for(50ms)); });
 	std::this_thread::sleep_for(10ms);
+
+	const auto start = steady_clock::now();
+
 	EXPECT_TRUE(lock.try_lock_shared_for(20s));
+	EXPECT_LT(steady_clock::now() - start, 10s);
 	writer.join();
 	lock.unlock_shared();
 	lock.unlock_shared();
