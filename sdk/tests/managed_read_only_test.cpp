@@ -272,7 +272,11 @@ TEST_F(managed_read_only_test, looks_again_if_the_index_was_changed)
 
 	segment.construct<int>("answer")(42);
 	meanwhile = [&] { segment.construct<int>("more")(1); };
-	EXPECT_EQ(*view.find_shared<int>("answer").first, 42);
+
+	const int *const found = view.find_shared<int>("answer").first;
+
+	ASSERT_NE(found, nullptr);
+	EXPECT_EQ(*found, 42);
 	/* Nobody changed it: that is the answer. */
 	meanwhile = [] {};
 	EXPECT_EQ(view.find_shared<int>("answer").first, nullptr);
