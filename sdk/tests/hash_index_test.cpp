@@ -932,8 +932,9 @@ public:
 
 		/* What was free is somebody's before anything is repaired. */
 		std::vector<void *> blocks;
-		for (std::size_t bytes : {300u, 300u, 500u, 130u, 130u})
-			if (void *block = copy.allocate(bytes, std::nothrow))
+		for (std::size_t bytes : {128u, 128u, 256u, 512u})
+			if (void *block = copy.allocate_aligned(bytes, 64,
+								std::nothrow))
 				blocks.push_back(std::memset(block, 0x5a, 128));
 		if (copy.get_num_named_objects() != seen.size())
 			return fails(
