@@ -96,7 +96,7 @@ class Context:
         """The tests of what uses Boost that run on WHERE, built with the Boost ONE."""
         directory = self.build_with(one)
         chosen = [test for test in userspace.tests(directory) if {where, "boost"} <= set(test.labels)]
-        return [program for program in programs_of(chosen) if program.name in OTHER_BOOST]
+        return other_boost_programs(programs_of(chosen))
 
 
 def programs_of(tests):
@@ -205,22 +205,12 @@ def checker(script, *words):
     return programs
 
 
-# What is run with other Boosts. What kills processes at each instruction and what fuzzes runs with the system's
-# alone: it takes long, and is about code that Boost has no part in.
-OTHER_BOOST = (
-    "hash_index_test",
-    "kernel_message_queue_test",
-    "kernel_named_api_test",
-    "kernel_shared_memory_host_test",
-    "kernel_shared_memory_test",
-    "managed_content_test",
-    "managed_grow_test",
-    "managed_kernel_memory_test",
-    "managed_read_only_test",
-    "robust_mutex_family_region_test",
-    "robust_mutex_family_test",
-    "segregated_fit_test",
-)
+def other_boost_programs(programs):
+    """Those of PROGRAMS that run with other Boosts, without what steps through each instruction."""
+    found = [program for program in programs if program.name.rpartition(".")[2] in userspace.OTHER_BOOST]
+    for program in found:
+        program.environment = [*program.environment, "GTEST_FILTER=-*instruction*"]
+    return found
 
 
 def compile_matrix(context, _, progress):

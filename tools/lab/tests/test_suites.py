@@ -109,6 +109,17 @@ class OtherBoosts(unittest.TestCase):
         (found,) = run(None, None, None)
         self.assertEqual((found.status, found.detail), (results.SKIPPED, "no network"))
 
+    def test_some_programs_run_without_their_longest_tests(self):
+        chosen, left_out = (suites.runner.Program(f"sdk.{name}", [name], "exit") for name in ("managed_content_test", "segregated_fit_fuzz"))
+        (found,) = suites.other_boost_programs([chosen, left_out])
+        self.assertEqual(found.name, "sdk.managed_content_test")
+        self.assertIn("env 'GTEST_FILTER=-*instruction*' managed_content_test", found.shell())
+
+    def test_each_program_named_is_one_of_the_tests(self):
+        for name in (*suites.userspace.OTHER_BOOST, *suites.CRITICS):
+            source = suites.paths.CHECKOUT / "sdk" / "tests" / f"{name.replace('_region', '')}.cpp"
+            self.assertTrue(source.exists(), source)
+
     def test_one_that_does_not_build_fails(self):
         """As LabError, which run_one() makes a failure of."""
         context = mock.Mock(**{"tests_with.side_effect": LabError("no build")})
