@@ -35,14 +35,13 @@ namespace shm_kernel {
  * The memory is a chain of blocks. Each begins with a word that holds its size
  * and whether it is used; the next block follows where it ends. These words and
  * the size of the segment are the truth, and each operation changes the truth
- * with one store. All else, the lists and trees of free blocks, the sizes at
+ * with one store. All else, the lists and tries of free blocks, the sizes at
  * their ends, the sums, is derived from it and can be made anew by a walk along
  * the chain. So a process may be killed at any instruction: whoever takes the
  * lock next and sees that an owner of it has died, as the mutex counts in
- * recoveries(), makes it anew before anything else. The block that the
- * dead one was about to be given or to free may stay used for good; all others
- * are as they were. With mutexes that have no recoveries() a death leaves what
- * it leaves with Boost's algorithms.
+ * recoveries(), makes it anew before anything else. The block that the dead one
+ * was about to be given or to free may stay used for good; all others are as
+ * they were. With mutexes that have no recoveries() only check_sanity() does so.
  *
  * Free blocks of the 16 smallest sizes are kept in quick lists as they are, up
  * to 8 of each; all others are merged with their neighbours at once (boundary
@@ -367,14 +366,14 @@ public:
 		    __builtin_add_overflow(limit(), extra_size, &size))
 			return;
 		end = m_control.end + truncate(size - word - m_control.end);
-		/*
-		 * A size that is larger than the chain is what the owner that
-		 * died here leaves: rebuild() then does the last step.
-		 */
 		if (end - m_control.end < min_block) {
 			resize(size);
 			return;
 		}
+		/*
+		 * Whoever dies behind this leaves a size that is larger than
+		 * the chain: rebuild() then does the last step.
+		 */
 		publish(end, end_mark);
 		resize(size);
 
