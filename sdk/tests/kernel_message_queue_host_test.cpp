@@ -391,6 +391,73 @@ TEST(KernelMessageQueueSlow, AnotherOneDies)
 	expect_whole(*rest);
 }
 
+/*
+ * What one waits for comes after each so many of the instructions that lead it
+ * to sleep. It has to find it, or to be woken up: no other one will come.
+ */
+template <typename Wait, typename Come>
+void come_at_each_step(queue_memory &memory, Wait wait, Come come)
+{
+	const auto &common =
+		static_cast<const shm_kernel::detail::queue_header *>(
+			memory.data())
+			->common;
+	bool armed = false;
+
+	for (int steps = 0; !armed && steps < 20000; steps += 7) {
+		child waits = led(memory, wait);
+		int status = 0;
+
+		ASSERT_TRUE(step(waits, steps));
+		armed = common.receiver_sleeps || common.sender_sleeps;
+		come();
+		ASSERT_EQ(::ptrace(PTRACE_CONT, waits.pid(), nullptr, nullptr),
+			  0);
+		ASSERT_TRUE(test::eventually([&] {
+			return ::waitpid(waits.pid(), &status, WNOHANG) != 0;
+		})) << "sleeps since step "
+		    << steps;
+		ASSERT_TRUE(WIFSTOPPED(status));
+	}
+	EXPECT_TRUE(armed);
+}
+
+TEST(KernelMessageQueueSleep, MessageComesAnyTime)
+{
+	queue_memory memory(1, 8);
+	const auto rest = open(memory);
+
+	come_at_each_step(
+		memory,
+		[](memory_queue &mine) {
+			unsigned char buffer[8];
+			std::size_t size;
+			std::uint32_t priority;
+
+			mine.receive(buffer, size, priority, deadline::never());
+		},
+		[&] { ASSERT_TRUE(try_send(*rest, message(8, 1), 0)); });
+}
+
+TEST(KernelMessageQueueSleep, RoomComesAnyTime)
+{
+	queue_memory memory(1, 8);
+	const auto rest = open(memory);
+	std::uint32_t priority = 0;
+
+	ASSERT_TRUE(try_send(*rest, message(8, 1), 0));
+	come_at_each_step(
+		memory,
+		[](memory_queue &mine) {
+			const auto its = message(8, 1);
+
+			mine.send(its.data(), 8, 0, deadline::never());
+		},
+		[&] {
+			ASSERT_EQ(try_receive(*rest, priority), message(8, 1));
+		});
+}
+
 /* Killed with its message sent and nothing noted of it yet. */
 TEST(KernelMessageQueueRepair, OrderAfterALastMessage)
 {
