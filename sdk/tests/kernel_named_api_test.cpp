@@ -583,6 +583,9 @@ TYPED_TEST(named_api_upgradable, goes_to_more)
 	EXPECT_EQ(free_for(two), "");
 	one.unlock();
 	one.lock_sharable();
+	one.lock_sharable();
+	EXPECT_FALSE(one.try_unlock_sharable_and_lock());
+	one.unlock_sharable();
 	two.lock_sharable();
 	EXPECT_FALSE(one.try_unlock_sharable_and_lock());
 	EXPECT_TRUE(two.try_unlock_sharable_and_lock_upgradable());
