@@ -182,7 +182,7 @@ TEST(hash_index, keys_differ)
 	const auto a = shm_kernel::detail::wyhash_key::random();
 	const auto b = shm_kernel::detail::wyhash_key::random();
 
-	EXPECT_NE(a.seed, b.seed);
+	EXPECT_NE(a.start, b.start);
 	for (int i = 0; i < 4; ++i)
 		EXPECT_NE(a.secret[i], b.secret[i]);
 }

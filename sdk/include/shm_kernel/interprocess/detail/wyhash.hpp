@@ -22,41 +22,6 @@
 namespace shm_kernel {
 namespace detail {
 
-/** What makes one hash function out of many. */
-struct wyhash_key
-{
-	std::uint64_t seed;
-	std::uint64_t secret[4];
-
-	/** The author's own secret, which everybody knows. */
-	static wyhash_key known(std::uint64_t seed) noexcept
-	{
-		return {seed,
-			{0x2d358dccaa6c78a5u, 0x8bb84b93962eacc9u,
-			 0x4b33a62ed433d4a3u, 0x4d5a2da51de1aa47u}};
-	}
-
-	/**
-	 * One that nobody can guess; early in the boot of a machine, when the
-	 * kernel has no random numbers yet, one that is merely not the same
-	 * each time.
-	 */
-	static wyhash_key random() noexcept
-	{
-		wyhash_key key;
-		timespec now{};
-
-		if (::getrandom(&key, sizeof(key), GRND_NONBLOCK) ==
-		    static_cast<ssize_t>(sizeof(key)))
-			return key;
-		::clock_gettime(CLOCK_MONOTONIC, &now);
-		key = known(static_cast<std::uint64_t>(now.tv_nsec) << 32 ^
-			    static_cast<std::uint64_t>(now.tv_sec));
-		key.secret[1] ^= reinterpret_cast<std::uintptr_t>(&key);
-		return key;
-	}
-};
-
 /** The product of both, its upper half in @b, the lower one in @a. */
 inline void wyhash_multiply(std::uint64_t &a, std::uint64_t &b) noexcept
 {
@@ -94,41 +59,91 @@ inline std::uint64_t wyhash_read(const unsigned char *from) noexcept
 	return word;
 }
 
+/** What makes one hash function out of many. */
+struct wyhash_key
+{
+	/** The seed, mixed with the secret. */
+	std::uint64_t start;
+	std::uint64_t secret[4];
+
+	/** The author's own secret, which everybody knows. */
+	static wyhash_key known(std::uint64_t seed) noexcept
+	{
+		wyhash_key key{seed,
+			       {0x2d358dccaa6c78a5u, 0x8bb84b93962eacc9u,
+				0x4b33a62ed433d4a3u, 0x4d5a2da51de1aa47u}};
+
+		key.start ^= wyhash_mix(seed ^ key.secret[0], key.secret[1]);
+		return key;
+	}
+
+	/**
+	 * One that nobody can guess; early in the boot of a machine, when the
+	 * kernel has no random numbers yet, one that is merely not the same
+	 * each time.
+	 */
+	static wyhash_key random() noexcept
+	{
+		wyhash_key key;
+		timespec now{};
+
+		if (::getrandom(&key, sizeof(key), GRND_NONBLOCK) ==
+		    static_cast<ssize_t>(sizeof(key)))
+			return key;
+		::clock_gettime(CLOCK_MONOTONIC, &now);
+		key = known(static_cast<std::uint64_t>(now.tv_nsec) << 32 ^
+			    static_cast<std::uint64_t>(now.tv_sec));
+		key.secret[1] ^= reinterpret_cast<std::uintptr_t>(&key);
+		return key;
+	}
+};
+
+/** What more than 16 bytes do before the last 16, which are left. */
+[[gnu::noinline]] inline std::uint64_t
+wyhash_long(const unsigned char *&byte, std::size_t left,
+	    const wyhash_key &key) noexcept
+{
+	constexpr auto read8 = wyhash_read<std::uint64_t>;
+	const std::uint64_t *secret = key.secret;
+	std::uint64_t seed = key.start;
+
+	if (left >= 48) {
+		std::uint64_t seed1 = seed;
+		std::uint64_t seed2 = seed;
+
+		for (; left >= 48; left -= 48, byte += 48) {
+			seed = wyhash_mix(read8(byte) ^ secret[1],
+					  read8(byte + 8) ^ seed);
+			seed1 = wyhash_mix(read8(byte + 16) ^ secret[2],
+					   read8(byte + 24) ^ seed1);
+			seed2 = wyhash_mix(read8(byte + 32) ^ secret[3],
+					   read8(byte + 40) ^ seed2);
+		}
+		seed ^= seed1 ^ seed2;
+	}
+	for (; left > 16; left -= 16, byte += 16)
+		seed = wyhash_mix(read8(byte) ^ secret[1],
+				  read8(byte + 8) ^ seed);
+	byte += left;
+	return seed;
+}
+
 /** The hash of @size bytes; words are in the machine's byte order. */
-inline std::uint64_t wyhash(const void *text, std::size_t size,
-			    const wyhash_key &key) noexcept
+[[gnu::always_inline]] inline std::uint64_t
+wyhash(const void *text, std::size_t size, const wyhash_key &key) noexcept
 {
 	constexpr auto read4 = wyhash_read<std::uint32_t>;
 	constexpr auto read8 = wyhash_read<std::uint64_t>;
 	const auto *byte = static_cast<const unsigned char *>(text);
 	const std::uint64_t *secret = key.secret;
-	std::uint64_t seed =
-		key.seed ^ wyhash_mix(key.seed ^ secret[0], secret[1]);
+	std::uint64_t seed = key.start;
 	std::uint64_t a = 0;
 	std::uint64_t b = 0;
 
 	if (size > 16) {
-		std::size_t left = size;
-
-		if (left >= 48) {
-			std::uint64_t seed1 = seed;
-			std::uint64_t seed2 = seed;
-
-			for (; left >= 48; left -= 48, byte += 48) {
-				seed = wyhash_mix(read8(byte) ^ secret[1],
-						  read8(byte + 8) ^ seed);
-				seed1 = wyhash_mix(read8(byte + 16) ^ secret[2],
-						   read8(byte + 24) ^ seed1);
-				seed2 = wyhash_mix(read8(byte + 32) ^ secret[3],
-						   read8(byte + 40) ^ seed2);
-			}
-			seed ^= seed1 ^ seed2;
-		}
-		for (; left > 16; left -= 16, byte += 16)
-			seed = wyhash_mix(read8(byte) ^ secret[1],
-					  read8(byte + 8) ^ seed);
-		a = read8(byte + left - 16);
-		b = read8(byte + left - 8);
+		seed = wyhash_long(byte, size, key);
+		a = read8(byte - 16);
+		b = read8(byte - 8);
 	} else if (size >= 4) {
 		const std::size_t inner = size >> 3 << 2;
 		const unsigned char *last = byte + size - 4;
