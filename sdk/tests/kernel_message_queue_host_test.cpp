@@ -418,6 +418,10 @@ void come_at_each_step(queue_memory &memory, Wait wait, Come come)
 		})) << "sleeps since step "
 		    << steps;
 		ASSERT_TRUE(WIFSTOPPED(status));
+		/* In order: after a death, sleepers look now and then. */
+		ASSERT_EQ(::ptrace(PTRACE_CONT, waits.pid(), nullptr, nullptr),
+			  0);
+		ASSERT_EQ(waits.wait(), 0);
 	}
 	EXPECT_TRUE(armed);
 }
