@@ -765,7 +765,7 @@ private:
 	static constexpr std::size_t medium = 1024;
 
 	/** Bytes of the next slot that are asked for in advance. */
-	static constexpr std::uint64_t ahead = 256;
+	static constexpr std::uint64_t ahead = 1088;
 
 	queue_shape m_shape;
 	unsigned char *m_base = nullptr;
