@@ -1152,6 +1152,24 @@ TEST_F(KernelMessageQueue, RefusesOtherRegions)
 		EXPECT_EQ(thrown_by(open), errc::layout_mismatch);
 	}
 	{
+		/* Begins like a queue that is longer than the region. */
+		auto cut = region::create(
+			create_options{}
+				.set_name(m_name)
+				.set_size(info.size())
+				.set_tag(tag.data(), tag.size()));
+		std::vector<unsigned char> content(info.size());
+		shm_kernel::detail::queue_header *header;
+
+		real.get_region().read(0, content.data(), content.size());
+		header = reinterpret_cast<shm_kernel::detail::queue_header *>(
+			content.data());
+		header->max_num = 1000;
+		cut.write(0, content.data(), content.size());
+		cut.add_seals(shm_kernel::seal::shrink);
+		EXPECT_EQ(thrown_by(open), errc::layout_mismatch);
+	}
+	{
 		auto other_revision = tag;
 
 		other_revision[4] = std::byte{99};
