@@ -341,7 +341,25 @@ TEST(segregated_fit, prefers_the_smallest_block_that_is_big_enough)
 		EXPECT_EQ(ptr, holes[i]) << i;
 	}
 	EXPECT_TRUE(fit.check_sanity());
-	/* And then the next larger one. */
+	/* Of only a few, the next larger one. */
+	constexpr std::size_t far = 23;
+
+	for (std::size_t i = 0; i < 300; i += far)
+		fit.deallocate(holes[i]);
+	for (const auto i : sizes) {
+		const auto nearest = (i + far - 1) / far * far;
+
+		if (nearest >= 300)
+			continue;
+
+		void *const ptr = fit.allocate(392 + 16 * i);
+
+		EXPECT_EQ(ptr, holes[nearest]) << i;
+		fit.deallocate(ptr);
+	}
+	for (std::size_t i = 0; i < 300; i += far)
+		EXPECT_EQ(fit.allocate(392 + 16 * i), holes[i]);
+	/* And what is left of it is free. */
 	fit.deallocate(holes[200]);
 	fit.deallocate(holes[250]);
 	EXPECT_EQ(fit.allocate(392 + 16 * 180), holes[200]);
