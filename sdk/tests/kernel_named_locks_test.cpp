@@ -691,8 +691,9 @@ const ending endings[] = {
 	{"jumped", '-',
 	 [](upgradable &m) {
 		 m.lock_sharable();
-		 if (!m.try_unlock_sharable_and_lock())
-			 ::_exit(1);
+		 /* The parent tries now and then what it can have. */
+		 while (!m.try_unlock_sharable_and_lock())
+			 std::this_thread::sleep_for(1ms);
 	 },
 	 ""},
 };
