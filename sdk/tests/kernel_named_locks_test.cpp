@@ -534,7 +534,7 @@ TYPED_TEST(kernel_named_shared, starves_no_writer)
 			for (;;) {
 				mine.lock_sharable();
 				++count->inside;
-				for (int n = 0; n < 20 && count->inside < 2;
+				for (int n = 0; n < 10 && count->inside < 2;
 				     ++n)
 					std::this_thread::sleep_for(1ms);
 				if (count->inside > 1)
@@ -544,9 +544,11 @@ TYPED_TEST(kernel_named_shared, starves_no_writer)
 			}
 			return 0;
 		});
-	EXPECT_TRUE(eventually([&] { return count->sum != 0; }));
+	/* Patience for a loaded machine, in which they meet more seldom. */
+	EXPECT_TRUE(eventually([&] { return count->sum != 0; }) ||
+		    eventually([&] { return count->sum != 0; }));
 	for (int i = 0; i < 5; ++i) {
-		ASSERT_TRUE(mutex.timed_lock(ptime_in(5s)));
+		ASSERT_TRUE(mutex.timed_lock(ptime_in(10s)));
 		mutex.unlock();
 	}
 }
