@@ -83,7 +83,7 @@ using all_types = ::testing::Types<
 	sk::kernel_named_upgradable_mutex,
 	sk::persistent_kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(named_api_all, all_types);
+TYPED_TEST_SUITE(named_api_all, all_types, );
 
 TYPED_TEST(named_api_all, is_created_opened_and_removed)
 {
@@ -136,7 +136,7 @@ using exclusive_types = ::testing::Types<
 	sk::kernel_named_sharable_mutex, bip::named_upgradable_mutex,
 	sk::kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(named_api_exclusive, exclusive_types);
+TYPED_TEST_SUITE(named_api_exclusive, exclusive_types, );
 
 TYPED_TEST(named_api_exclusive, one_has_it)
 {
@@ -289,7 +289,7 @@ class named_api_recursive : public named_api<T>
 using recursive_types = ::testing::Types<bip::named_recursive_mutex,
 					 sk::kernel_named_recursive_mutex>;
 
-TYPED_TEST_SUITE(named_api_recursive, recursive_types);
+TYPED_TEST_SUITE(named_api_recursive, recursive_types, );
 
 TYPED_TEST(named_api_recursive, is_locked_as_often_as_unlocked)
 {
@@ -329,7 +329,7 @@ using sharable_types = ::testing::Types<
 	bip::named_sharable_mutex, sk::kernel_named_sharable_mutex,
 	bip::named_upgradable_mutex, sk::kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(named_api_sharable, sharable_types);
+TYPED_TEST_SUITE(named_api_sharable, sharable_types, );
 
 TYPED_TEST(named_api_sharable, many_read_or_one_writes)
 {
@@ -474,7 +474,7 @@ class named_api_upgradable : public named_api<T>
 using upgradable_types = ::testing::Types<bip::named_upgradable_mutex,
 					  sk::kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(named_api_upgradable, upgradable_types);
+TYPED_TEST_SUITE(named_api_upgradable, upgradable_types, );
 
 /* What another object may have; it keeps nothing of it. */
 template <typename T>
@@ -682,7 +682,7 @@ class named_api_semaphore : public named_api<T>
 using semaphore_types =
 	::testing::Types<bip::named_semaphore, sk::kernel_named_semaphore>;
 
-TYPED_TEST_SUITE(named_api_semaphore, semaphore_types);
+TYPED_TEST_SUITE(named_api_semaphore, semaphore_types, );
 
 TYPED_TEST(named_api_semaphore, counts)
 {
@@ -783,7 +783,7 @@ using condition_types = ::testing::Types<
 	condition_with<sk::kernel_named_condition_any,
 		       sk::kernel_named_upgradable_mutex>>;
 
-TYPED_TEST_SUITE(named_api_condition, condition_types);
+TYPED_TEST_SUITE(named_api_condition, condition_types, );
 
 TYPED_TEST(named_api_condition, wakes_who_waits)
 {

@@ -60,7 +60,7 @@ protected:
 using robust_types = ::testing::Types<sk::kernel_named_mutex,
 				      sk::kernel_named_recursive_mutex>;
 
-TYPED_TEST_SUITE(kernel_named_robust, robust_types);
+TYPED_TEST_SUITE(kernel_named_robust, robust_types, );
 
 TYPED_TEST(kernel_named_robust, is_given_back_by_the_dead)
 {
@@ -146,7 +146,7 @@ class kernel_named_strict : public kernel_named_robust<T>
 using strict_types = ::testing::Types<sk::strict_kernel_named_mutex,
 				      sk::strict_kernel_named_recursive_mutex>;
 
-TYPED_TEST_SUITE(kernel_named_strict, strict_types);
+TYPED_TEST_SUITE(kernel_named_strict, strict_types, );
 
 TYPED_TEST(kernel_named_strict, says_that_its_owner_died)
 {
@@ -227,7 +227,7 @@ using exclusion_types =
 			 sk::kernel_named_sharable_mutex,
 			 sk::kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(kernel_named_exclusion, exclusion_types);
+TYPED_TEST_SUITE(kernel_named_exclusion, exclusion_types, );
 
 TYPED_TEST(kernel_named_exclusion, lets_one_of_all_threads_of_all_processes_in)
 {
@@ -283,7 +283,7 @@ protected:
 using shared_types =
 	::testing::Types<sk::kernel_named_sharable_mutex, upgradable>;
 
-TYPED_TEST_SUITE(kernel_named_shared, shared_types);
+TYPED_TEST_SUITE(kernel_named_shared, shared_types, );
 
 TYPED_TEST(kernel_named_shared, is_given_back_by_a_dead_reader_or_writer)
 {
@@ -1111,7 +1111,7 @@ protected:
 using waiting_types = ::testing::Types<sk::kernel_named_condition,
 				       sk::kernel_named_condition_any>;
 
-TYPED_TEST_SUITE(kernel_named_waiting, waiting_types);
+TYPED_TEST_SUITE(kernel_named_waiting, waiting_types, );
 
 TYPED_TEST(kernel_named_waiting, is_not_spoiled_by_dead_waiters)
 {

@@ -93,7 +93,7 @@ using users_types = ::testing::Types<
 	sk::kernel_named_condition_any, sk::kernel_named_sharable_mutex,
 	sk::kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(kernel_named_life, users_types);
+TYPED_TEST_SUITE(kernel_named_life, users_types, );
 
 TYPED_TEST(kernel_named_life, ends_with_the_last_user)
 {
@@ -459,7 +459,7 @@ using removal_types =
 			 sk::persistent_kernel_named_sharable_mutex,
 			 sk::persistent_kernel_named_upgradable_mutex>;
 
-TYPED_TEST_SUITE(kernel_named_persistent, removal_types);
+TYPED_TEST_SUITE(kernel_named_persistent, removal_types, );
 
 TYPED_TEST(kernel_named_persistent, stays_until_it_is_removed)
 {

@@ -140,7 +140,7 @@ using pools =
 			 pool<cached_node_pool>, pool<adaptive>,
 			 pool<private_adaptive>, pool<cached_adaptive>>;
 
-TYPED_TEST_SUITE(pool_test, pools);
+TYPED_TEST_SUITE(pool_test, pools, );
 
 TYPED_TEST(pool_test, list_and_map)
 {
@@ -613,7 +613,7 @@ using combinations = ::testing::Types<
 	combined<segregated_fit<shm_kernel::strict_robust_mutex_family>,
 		 shm_kernel::hash_index>>;
 
-TYPED_TEST_SUITE(combination_test, combinations);
+TYPED_TEST_SUITE(combination_test, combinations, );
 
 TYPED_TEST(combination_test, works)
 {

@@ -156,7 +156,11 @@ TYPED_TEST(drop_in_test, open_or_create_does_either)
 
 TYPED_TEST(drop_in_test, permissions_are_those_given)
 {
-	for (const int bits : {0600, 0644, 0660}) {
+	/* Signed in some versions of Boost and unsigned in others. */
+	using bits_type = decltype(bip::permissions().get_permissions());
+
+	for (const bits_type bits :
+	     std::initializer_list<bits_type>{0600, 0644, 0660}) {
 		const segment_name<TypeParam> other;
 		const TypeParam segment(bip::create_only, other.get(), 65536,
 					nullptr, bip::permissions(bits));

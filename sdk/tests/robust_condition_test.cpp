@@ -68,7 +68,7 @@ using locks =
 			 bip::scoped_lock<strict_robust_mutex>,
 			 std::unique_lock<shm_kernel::robust_recursive_mutex>,
 			 bip::scoped_lock<bip::interprocess_mutex>>;
-TYPED_TEST_SUITE(condition, locks);
+TYPED_TEST_SUITE(condition, locks, );
 
 TYPED_TEST(condition, hands_over_between_processes)
 {

@@ -82,7 +82,7 @@ using segments = ::testing::Types<
 	segment<bip::simple_seq_fit<robust_mutex_family>, bip::iset_index>,
 	segment<bip::rbtree_best_fit<strict_robust_mutex_family>,
 		bip::iset_index>>;
-TYPED_TEST_SUITE(family, segments);
+TYPED_TEST_SUITE(family, segments, );
 
 TYPED_TEST(family, is_found_in_the_segment)
 {

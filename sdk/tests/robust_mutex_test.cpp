@@ -123,7 +123,7 @@ protected:
 using all_mutexes =
 	::testing::Types<robust_mutex, strict_robust_mutex,
 			 robust_recursive_mutex, strict_robust_recursive_mutex>;
-TYPED_TEST_SUITE(robust, all_mutexes);
+TYPED_TEST_SUITE(robust, all_mutexes, );
 
 template <class Mutex>
 class recovering : public robust<Mutex>
@@ -131,7 +131,7 @@ class recovering : public robust<Mutex>
 };
 using recovering_mutexes =
 	::testing::Types<robust_mutex, robust_recursive_mutex>;
-TYPED_TEST_SUITE(recovering, recovering_mutexes);
+TYPED_TEST_SUITE(recovering, recovering_mutexes, );
 
 template <class Mutex>
 class reporting : public robust<Mutex>
@@ -139,7 +139,7 @@ class reporting : public robust<Mutex>
 };
 using reporting_mutexes =
 	::testing::Types<strict_robust_mutex, strict_robust_recursive_mutex>;
-TYPED_TEST_SUITE(reporting, reporting_mutexes);
+TYPED_TEST_SUITE(reporting, reporting_mutexes, );
 
 template <class Mutex>
 class recursing : public robust<Mutex>
@@ -147,7 +147,7 @@ class recursing : public robust<Mutex>
 };
 using recursing_mutexes =
 	::testing::Types<robust_recursive_mutex, strict_robust_recursive_mutex>;
-TYPED_TEST_SUITE(recursing, recursing_mutexes);
+TYPED_TEST_SUITE(recursing, recursing_mutexes, );
 
 TYPED_TEST(robust, excludes_others)
 {
