@@ -380,14 +380,16 @@ def run_one(context, place, suite, report, display):
         with display:
             current.progress(detail)
 
-    found = []
     try:
         found = suite.run(context, VARIANTS[place], progress)
     except LabError as err:
         # One suite that cannot be built is a failure; the others still run.
         found = [results.failed(suite.name, str(err))]
-    finally:
+    except BaseException:
         with display:
             current.abandon()
-            if not guests.STOPPING.is_set():
-                report.suite(name, found or [results.failed(suite.name, "it has no tests")], time.monotonic() - start)
+        raise
+    with display:
+        current.abandon()
+        if not guests.STOPPING.is_set():
+            report.suite(name, found or [results.failed(suite.name, "it has no tests")], time.monotonic() - start)
