@@ -560,7 +560,7 @@ TEST_F(uapi, unknown_flags)
 				continue;
 			if (call->cmd == SHM_KERNEL_IOC_OPEN && 1U << bit == O_RDWR)
 				continue;
-			if (call->cmd == SHM_KERNEL_IOC_ADD_SEALS && bit < 3)
+			if (call->cmd == SHM_KERNEL_IOC_ADD_SEALS && bit < 5)
 				continue;
 			if (call->cmd == SHM_KERNEL_IOC_SUBSCRIBE &&
 			    1U << bit == O_NONBLOCK)
