@@ -187,7 +187,7 @@ def documentation_programs(context, build):
 def soak_programs(context, build):
     """The soak of the samples, with every reader that there is: without the program, with shmtool, with the SDK."""
     readers = ["shm_kernel_sched_user", "shm_kernel_sched_user 100", "shmtool ring sched", "shmtool watch sched", "shmtool wait sched", *SDK_READERS]
-    seconds = 20 if context.quick or build.variant is kernel.SAN else 60
+    seconds = 20 if context.quick else 40 if build.variant is kernel.SAN else 60
     script = build.source.patched / "samples" / "shm_kernel" / "soak.sh"
     return [runner.Program("soak", ["sh", script, str(seconds)], "tap", 600, "", [f"READERS={';'.join(readers)}"])]
 
