@@ -1207,15 +1207,20 @@ TEST_F(managed_lifetime_test, fixed_segment_comes_back_to_its_place)
 {
 	using fixed = shm_kernel::fixed_persistent_managed_kernel_memory;
 	const segment_name<fixed> name;
-	void *place = nullptr;
+	/* Where there is room to grow into. */
+	void *const place = ::mmap(nullptr, 1 << 26, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	ASSERT_NE(place, MAP_FAILED);
+	::munmap(place, 1 << 26);
 	{
 		fixed segment(bip::create_only, segment_options{}
 							.set_name(name.name)
 							.set_size(65536)
-							.set_max_size(1 << 22));
+							.set_max_size(1 << 22)
+							.set_address(place));
 
-		place = segment.get_address();
+		EXPECT_EQ(segment.get_address(), place);
 		segment.construct<int *>("pointer")(
 			segment.construct<int>(bip::anonymous_instance)(8));
 	}
@@ -1227,6 +1232,16 @@ TEST_F(managed_lifetime_test, fixed_segment_comes_back_to_its_place)
 		segment.grow_online(1 << 20);
 		segment.construct<char>("large")[1 << 19]();
 	}
+	/* Where there is none it stays as it was. */
+	void *const behind = ::mmap(
+		static_cast<char *>(place) + (1 << 22), 4096, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	ASSERT_NE(behind, MAP_FAILED);
+	EXPECT_FALSE(fixed::grow(name.get(), 1 << 23));
+	EXPECT_EQ(fixed(bip::open_only, name.get()).get_size(),
+		  65536U + (1 << 20));
+	::munmap(behind, 4096);
 	EXPECT_TRUE(fixed::grow(name.get(), 1 << 23));
 	{
 		fixed segment(bip::open_or_create, name.get(), 65536);

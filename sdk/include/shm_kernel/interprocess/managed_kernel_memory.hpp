@@ -1080,8 +1080,17 @@ private:
 
 			m_mapping = boost::interprocess::mapped_region();
 			base_type().swap(*this);
-			attach(source, boost::interprocess::read_write, nullptr)
-				.swap(*this);
+			try {
+				attach(source, boost::interprocess::read_write,
+				       nullptr)
+					.swap(*this);
+			} catch (...) {
+				std::error_code ignored;
+
+				/* Raw pointers need the room at their place. */
+				source.resize(size, ignored);
+				throw;
+			}
 		}
 
 		const auto lock = lock_allocator();
